@@ -1,0 +1,19 @@
+/* contract.h: the row tables of this folder, gathered by pac_operation.c.
+** Each table ends with a row whose name is NULL. Marks in .source: 000 to 003
+** are the seed documents, D:page a public documentation page, I an inference,
+** "row n" a line of the list of discrepancies; docs/contract.md explains them. */
+#ifndef PAC_CONTRACT_H
+#define PAC_CONTRACT_H
+
+#include "../pac_operation.h"
+
+extern const pac_operation pac_auth_operations[];
+extern const pac_operation pac_catalog_operations[];
+extern const pac_operation pac_listings_operations[];
+extern const pac_operation pac_cart_operations[];
+extern const pac_operation pac_tickets_operations[];
+extern const pac_operation pac_transfers_operations[];
+
+#define PAC_END { .name = NULL }
+
+#endif
