@@ -36,13 +36,13 @@ static inline int lpac_rawgeti(lua_State *L, int i, int n) {
 }
 #else
 #define lpac_getfield(L, i, k) lua_getfield((L), (i), (k))
-#define lpac_rawget(L, i) lua_rawget((L), (i))
-#define lpac_rawgeti(L, i, n) lua_rawgeti((L), (i), (n))
+#define lpac_rawget(L, i)      lua_rawget((L), (i))
+#define lpac_rawgeti(L, i, n)  lua_rawgeti((L), (i), (n))
 #endif
 
 #if LUA_VERSION_NUM < 504
 #define lua_newuserdatauv(L, size, n) lua_newuserdata((L), (size))
-#define luaL_pushfail(L) lua_pushnil(L)
+#define luaL_pushfail(L)              lua_pushnil(L)
 #endif
 
 /* The JSON null of lua-cjson and of ngx: a light userdata that holds NULL. */

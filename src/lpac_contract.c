@@ -129,10 +129,9 @@ static void set_rules(lua_State *L, const pac_rule *rules) {
 }
 
 static void push_field(lua_State *L, const pac_field *field) {
-  static const char *const formats[] = { [PAC_ANY_TEXT] = NULL,
-                                         [PAC_DIGITS] = "digits",
-                                         [PAC_DATE] = "date",
-                                         [PAC_CALLBACK_URL] = "callback_url" };
+  static const char *const formats[] = {
+    [PAC_ANY_TEXT] = NULL, [PAC_DIGITS] = "digits", [PAC_DATE] = "date", [PAC_CALLBACK_URL] = "callback_url"
+  };
   lua_newtable(L);
   set_text(L, "name", field->name);
   set_text(L, "alias", field->alias);
@@ -193,12 +192,12 @@ static void set_errors(lua_State *L, const pac_error_row *errors) {
 
 static void push_operation(lua_State *L, const pac_operation *op) {
   static const char *const effects[] = { [PAC_READ] = "read", [PAC_REPEATABLE] = "repeatable", [PAC_ONCE] = "once" };
-  static const char *const organizations[] = { [PAC_ORGANIZATION_NEVER] = "never",
-                                               [PAC_ORGANIZATION_OFFERED] = "offered",
-                                               [PAC_ORGANIZATION_REQUIRED] = "required" };
-  static const char *const payloads[] = { [PAC_PAYLOAD_BODY] = "body",
-                                          [PAC_PAYLOAD_QUERY] = "query",
-                                          [PAC_PAYLOAD_PATH] = "path" };
+  static const char *const organizations[] = {
+    [PAC_ORGANIZATION_NEVER] = "never", [PAC_ORGANIZATION_OFFERED] = "offered", [PAC_ORGANIZATION_REQUIRED] = "required"
+  };
+  static const char *const payloads[] = {
+    [PAC_PAYLOAD_BODY] = "body", [PAC_PAYLOAD_QUERY] = "query", [PAC_PAYLOAD_PATH] = "path"
+  };
   lua_newtable(L);
   set_text(L, "name", op->name);
   set_text(L, "method", op->method);

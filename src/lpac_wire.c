@@ -239,8 +239,7 @@ static void put_path(lua_State *L, target *out, const pac_operation *op, const c
       text = lua_tolstring(L, -1, &length);
       lua_pop(L, 1); /* the payload table keeps it alive */
     }
-    if (text == NULL ||
-        pac_uri_append_segment(out->text, sizeof out->text, &out->length, text, length) != PAC_OK) {
+    if (text == NULL || pac_uri_append_segment(out->text, sizeof out->text, &out->length, text, length) != PAC_OK) {
       out->failed = 1;
     }
     path = end + 1;

@@ -10,7 +10,7 @@
 /* The one place where the version stands; everything else reads it here. */
 #define PAC_VERSION "0.1.0"
 
-#define PAC_WARN_UNUSED __attribute__((warn_unused_result))
+#define PAC_WARN_UNUSED                 __attribute__((warn_unused_result))
 #define PAC_PRINTF(format_index, first) __attribute__((format(printf, format_index, first)))
 
 /* What a fallible function of the core answers. 0 is success. */

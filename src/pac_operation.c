@@ -6,24 +6,27 @@
 #include "contract/contract.h"
 
 const pac_switch_row pac_switches[PAC_SWITCH_COUNT] = {
-  [PAC_SWITCH_COMPLETE_ORDER] = { "complete_order", { "array", "object" },
+  [PAC_SWITCH_COMPLETE_ORDER] = { "complete_order",
+                                  { "array", "object" },
                                   "listing, buyer and settlement of complete-order (row 3)" },
-  [PAC_SWITCH_SELLER_CONTACT] = { "seller_contact", { "object", "array" },
+  [PAC_SWITCH_SELLER_CONTACT] = { "seller_contact",
+                                  { "object", "array" },
                                   "address, phoneNumber and emailAddress of a seller (row 2)" },
   [PAC_SWITCH_VERIFY] = { "verify", { "array", "object" }, "tickets of verify (row 5)" },
-  [PAC_SWITCH_TRANSFER_V1] = { "transfer_v1", { "capitalised", "lower" },
+  [PAC_SWITCH_TRANSFER_V1] = { "transfer_v1",
+                               { "capitalised", "lower" },
                                "Sender, Recipient, Seats and Items of a v1 transfer (row 1)" },
   [PAC_SWITCH_SOLD_FOR] = { "sold_for", { "number", "string" }, "soldFor of a v1 transfer (row 22)" },
   [PAC_SWITCH_CALLBACK_URL] = { "callback_url", { "any", "https" }, "asyncCallbackUrl (row 50)" },
-  [PAC_SWITCH_ACCEPT_RECIPIENT] = { "accept_recipient", { "optional", "required" },
+  [PAC_SWITCH_ACCEPT_RECIPIENT] = { "accept_recipient",
+                                    { "optional", "required" },
                                     "Recipient of an acceptance (row 20)" },
   [PAC_SWITCH_TRANSFER_ITEMS] = { "transfer_items", { "any", "one" }, "how many Items a transfer may hold (row 19)" },
 };
 
 /* The groups stand in the order of the names of their rows. */
-static const pac_operation *const groups[] = { pac_auth_operations,     pac_catalog_operations,
-                                               pac_listings_operations, pac_cart_operations,
-                                               pac_tickets_operations,  pac_transfers_operations };
+static const pac_operation *const groups[] = { pac_auth_operations, pac_catalog_operations, pac_listings_operations,
+                                               pac_cart_operations, pac_tickets_operations, pac_transfers_operations };
 
 #define GROUP_COUNT (sizeof groups / sizeof groups[0])
 
@@ -138,9 +141,9 @@ pac_status pac_shapes_set(pac_shapes *shapes, const char *name, const char *choi
 
 const char *pac_type_name(pac_type type) {
   static const char *const names[] = {
-    [PAC_STRING] = "string",          [PAC_NUMBER] = "number",   [PAC_DECIMAL] = "number or decimal string",
-    [PAC_LABEL] = "string or integer", [PAC_INTEGER] = "integer", [PAC_BOOLEAN] = "boolean",
-    [PAC_OBJECT] = "object",          [PAC_OBJECTS] = "list of objects", [PAC_STRINGS] = "list of strings",
+    [PAC_STRING] = "string",           [PAC_NUMBER] = "number",           [PAC_DECIMAL] = "number or decimal string",
+    [PAC_LABEL] = "string or integer", [PAC_INTEGER] = "integer",         [PAC_BOOLEAN] = "boolean",
+    [PAC_OBJECT] = "object",           [PAC_OBJECTS] = "list of objects", [PAC_STRINGS] = "list of strings",
   };
   return names[type];
 }

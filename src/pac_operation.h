@@ -67,15 +67,15 @@ typedef struct pac_shapes {
 /* Rules that look at more than one field of an object. */
 typedef enum pac_rule_kind {
   PAC_NO_RULE,
-  PAC_REQUIRED_WHEN,          /* field, when other holds one of values */
-  PAC_REQUIRED_WITH,          /* field, when other is there */
+  PAC_REQUIRED_WHEN,           /* field, when other holds one of values */
+  PAC_REQUIRED_WITH,           /* field, when other is there */
   PAC_REQUIRED_WITHOUT_OPTION, /* field, unless the call carries the option other */
-  PAC_REQUIRED_BY_SWITCH,     /* field, when the switch has its second choice */
-  PAC_NEEDS_OPTION,           /* field is there: the call must carry the option other */
-  PAC_ANY_OF,                 /* field or other, at least one */
-  PAC_ONE_OF,                 /* field or other, exactly one */
-  PAC_AT_MOST_ONE_BY_SWITCH,  /* a list of one item, when the switch has its second choice */
-  PAC_AS_GIVEN_WHEN           /* field: names and types only, no formats, when other holds one of values */
+  PAC_REQUIRED_BY_SWITCH,      /* field, when the switch has its second choice */
+  PAC_NEEDS_OPTION,            /* field is there: the call must carry the option other */
+  PAC_ANY_OF,                  /* field or other, at least one */
+  PAC_ONE_OF,                  /* field or other, exactly one */
+  PAC_AT_MOST_ONE_BY_SWITCH,   /* a list of one item, when the switch has its second choice */
+  PAC_AS_GIVEN_WHEN            /* field: names and types only, no formats, when other holds one of values */
 } pac_rule_kind;
 
 typedef struct pac_rule {
@@ -130,11 +130,7 @@ typedef enum pac_organization {
 } pac_organization;
 
 /* What the one table argument of a call is. */
-typedef enum pac_payload {
-  PAC_PAYLOAD_BODY,
-  PAC_PAYLOAD_QUERY,
-  PAC_PAYLOAD_PATH
-} pac_payload;
+typedef enum pac_payload { PAC_PAYLOAD_BODY, PAC_PAYLOAD_QUERY, PAC_PAYLOAD_PATH } pac_payload;
 
 /* One line of a documented error table. */
 typedef struct pac_error_row {
@@ -157,10 +153,10 @@ typedef struct pac_operation {
   const pac_object *body;       /* NULL: no body */
   pac_effect effect;
   pac_organization organization;
-  int anonymous;              /* no Authorization, API key or channel: the token call */
-  const char *state;          /* field of the answer that says PENDING, COMPLETE or ERROR */
+  int anonymous;               /* no Authorization, API key or channel: the token call */
+  const char *state;           /* field of the answer that says PENDING, COMPLETE or ERROR */
   const pac_error_row *errors; /* ended by a NULL type; NULL for none */
-  const char *answers;        /* status codes that the documents list */
+  const char *answers;         /* status codes that the documents list */
   const char *doc;
   const char *source;
 } pac_operation;
@@ -196,8 +192,7 @@ const pac_field *pac_field_find(const pac_field *fields, const char *name, size_
 const char *pac_field_nearest(const pac_field *fields, const char *name, size_t length);
 
 /* Sets one switch by name: PAC_INVALID when the name or the choice is unknown. */
-pac_status pac_shapes_set(pac_shapes *shapes, const char *name, const char *choice,
-                          pac_err *err) PAC_WARN_UNUSED;
+pac_status pac_shapes_set(pac_shapes *shapes, const char *name, const char *choice, pac_err *err) PAC_WARN_UNUSED;
 
 /* A type's name for people: "string", "list of objects". */
 const char *pac_type_name(pac_type type);

@@ -1,0 +1,154 @@
+# paciolan: build, try, test, install.  `make help` lists the targets.
+#
+# One tree, one set of shared objects per Lua ABI:
+#   build/5.4/paciolan/*.so   Lua 5.4        build/jit/paciolan/*.so   LuaJIT 2.1, OpenResty
+# A module never links a Lua library: the host provides those symbols.
+#
+# Works with GNU make 3.81 and newer. The packages are looked up while recipes run, so that one run can install them and
+# then use them. B names the build directory and may not contain a space; the checkout itself may stand anywhere.
+
+B       ?= build
+ABIS    ?= 5.4 jit
+ABI     ?= 5.4
+PREFIX  ?= /usr/local
+DESTDIR ?=
+
+LUA_5.4 ?= lua5.4
+LUA_jit ?= luajit
+PC_5.4  ?= lua5.4
+PC_jit  ?= luajit
+VER_5.4 := 5.4
+VER_jit := 5.1
+PKG_CONFIG ?= pkg-config
+
+CFLAGS  ?= -O2 -g
+WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wpointer-arith \
+           -Wwrite-strings -Werror=implicit-function-declaration $(WERROR)
+MODFLAGS = -std=gnu11 -fPIC -fvisibility=hidden -Isrc
+# nodelete: curl and OpenSSL keep state that must outlive dlclose. Apple's linker has no such flag and needs none.
+LIBFLAG ?= $(if $(filter Darwin,$(shell uname -s)),-bundle -undefined dynamic_lookup,-shared)
+NODELETE = $(if $(filter Darwin,$(shell uname -s)),,-Wl,-z,nodelete)
+SOFLAGS  = $(LIBFLAG) $(NODELETE)
+
+# make V=1 shows whole commands, make -s shows none.
+Q       := $(if $(V),,@)
+TELL     = @$(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),:,printf '  %s  %s\n' '$(1)' '$@')
+
+PURE    := $(sort $(wildcard src/pac_*.c src/contract/*.c))
+CORE    := $(PURE) $(sort $(wildcard src/lpac_*.c))
+HEADERS := $(wildcard src/*.h src/contract/*.h)
+
+# Shared objects: name, sources, pkg-config packages. The optional ones are left out of a rock when their library is absent.
+MODULES      := core httpd
+OPTIONAL     := httpd
+SRC_core     := $(CORE)
+PKG_core     := libcurl libcrypto
+SRC_httpd    := src/httpd.c
+PKG_httpd    := libmicrohttpd zlib
+
+# Where the headers of an ABI are. `make rock` sets INC_rock from what LuaRocks found.
+INC_5.4  = $(shell $(PKG_CONFIG) --cflags $(PC_5.4))
+INC_jit  = $(shell $(PKG_CONFIG) --cflags $(PC_jit))
+PKGS     = $(foreach m,$(MODULES),$(PKG_$(m)))
+
+.PHONY: all help deps deps-build deps-test deps-check env demo test check unit-build install rock rock-install \
+        format format-check reference clean
+.DEFAULT_GOAL := all
+
+all: $(foreach abi,$(ABIS),$(foreach m,$(MODULES),$(B)/$(abi)/paciolan/$(m).so)) ## build for both ABIs into build/
+
+define OBJECT_RULES
+$(B)/$(1)/o/%.o: src/%.c $$(HEADERS)
+	@mkdir -p $$(@D)
+	$$(call TELL,CC)
+	$$(Q)$$(CC) $$(MODFLAGS) $$(WARN) $$(CFLAGS) $$(INC_$(1)) $$(shell $$(PKG_CONFIG) --cflags $$(PKGS)) -c $$< -o $$@
+endef
+define MODULE_RULES
+$(B)/$(1)/paciolan/$(2).so: $$(patsubst src/%.c,$(B)/$(1)/o/%.o,$$(SRC_$(2)))
+	@mkdir -p $$(@D)
+	$$(call TELL,LD)
+	$$(Q)$$(CC) $$(SOFLAGS) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(shell $$(PKG_CONFIG) --libs $$(PKG_$(2))) -lm -lpthread
+endef
+$(foreach abi,$(ABIS),$(eval $(call OBJECT_RULES,$(abi))))
+$(foreach abi,$(ABIS),$(foreach m,$(MODULES),$(eval $(call MODULE_RULES,$(abi),$(m)))))
+
+# ---- Getting ready ------------------------------------------------------------------------------------------------------
+# The probes use the same interpreters and packages as the rules above.
+DEPS := LUA54="$(LUA_5.4)" LUAJIT="$(LUA_jit)" PC_LUA54="$(PC_5.4)" PC_LUAJIT="$(PC_jit)" \
+        PKG_CONFIG="$(PKG_CONFIG)" ./.ci/deps
+
+deps: ## install whatever building, testing and checking need
+	@$(DEPS) build test check
+deps-build: ## install what `all` and `demo` need
+	@$(DEPS) build
+deps-test: ## install what `test` needs
+	@$(DEPS) build test
+deps-check: ## install what `check` needs
+	@$(DEPS) build test check
+
+# ---- Trying -------------------------------------------------------------------------------------------------------------
+# eval "$(make -s env)" or eval "$(make -s env ABI=jit)": run the built tree from anywhere.
+HERE  = $(if $(filter /%,$(B)),$(B),$(CURDIR)/$(B))
+env: ## print LUA_PATH and LUA_CPATH of the built tree, for eval
+	@echo "export LUA_PATH='$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;'"
+	@echo "export LUA_CPATH='$(HERE)/$(ABI)/?.so;;'"
+
+demo: deps-build ## sell, print and transfer tickets against the sandbox
+	@$(MAKE) --no-print-directory all
+	@eval "$$($(MAKE) -s --no-print-directory env)" && $(LUA_5.4) examples/first_sale.lua
+
+# ---- Testing ------------------------------------------------------------------------------------------------------------
+include spec/c/Makefile.inc
+unit-build: $(patsubst spec/c/%.c,$(B)/unit/%,$(wildcard spec/c/*_test.c))
+
+RUN := B="$(B)" LUA54="$(LUA_5.4)" LUAJIT="$(LUA_jit)" spec/run
+
+test: deps-test ## unit tests, specs on both ABIs, installation; ends in "N passed, N failed"
+	@$(MAKE) --no-print-directory all unit-build
+	@$(RUN) unit specs install
+
+check: deps-check ## strict builds, linters, sanitizers, valgrind; ends in "N passed, N failed"
+	@$(MAKE) --no-print-directory all unit-build
+	@$(RUN) strict lint sanitize valgrind
+
+# ---- Installing ---------------------------------------------------------------------------------------------------------
+INST_LIBDIR ?= $(PREFIX)/lib/lua/$(VER_$(ABI))
+INST_LUADIR ?= $(PREFIX)/share/lua/$(VER_$(ABI))
+INST_BINDIR ?= $(PREFIX)/bin
+
+install: ## install for one ABI: make install ABI=5.4|jit PREFIX=/usr/local DESTDIR=
+	@$(MAKE) --no-print-directory ABIS=$(ABI) all
+	mkdir -p "$(DESTDIR)$(INST_LIBDIR)/paciolan" "$(DESTDIR)$(INST_LUADIR)" "$(DESTDIR)$(INST_BINDIR)"
+	cp $(B)/$(ABI)/paciolan/*.so "$(DESTDIR)$(INST_LIBDIR)/paciolan/"
+	cp -R lua/. "$(DESTDIR)$(INST_LUADIR)/"
+	cp bin/paciolan "$(DESTDIR)$(INST_BINDIR)/"
+
+# LuaRocks passes LUA_INCDIR, CFLAGS and LIBFLAG, and the directories to install into; the rockspec says how. A rock is
+# always built anew: what lies there may be for another Lua.
+ROCK = $(MAKE) --no-print-directory ABIS=rock ABI=rock \
+       MODULES="core $(foreach m,$(OPTIONAL),$(if $(shell $(PKG_CONFIG) --exists $(PKG_$(m)) && echo yes),$(m)))"
+rock:
+	@$(PKG_CONFIG) --exists $(PKG_core) || { echo "paciolan needs $(PKG_CONFIG), and it must find: $(PKG_core)" >&2; exit 1; }
+	@rm -rf $(B)/rock
+	@$(ROCK) INC_rock='-I"$(LUA_INCDIR)"' all
+rock-install:
+	mkdir -p "$(INST_LIBDIR)/paciolan" "$(INST_LUADIR)"
+	cp $(B)/rock/paciolan/*.so "$(INST_LIBDIR)/paciolan/"
+	cp -R lua/. "$(INST_LUADIR)/"
+
+# The tables of src/contract are aligned by hand.
+FORMATTED = $(wildcard src/*.[ch] spec/c/*.[ch])
+format: ## lay out the C files as .clang-format says
+	clang-format -i $(FORMATTED)
+format-check:
+	clang-format --dry-run -Werror $(FORMATTED)
+
+reference: ## the reference of the Lua modules, into build/reference
+	@mkdir -p $(B)/reference
+	ldoc -q $(LDOC_FLAGS) -d $(B)/reference .
+
+clean: ## remove everything that was built
+	rm -rf $(B) $(B)-gcc $(B)-clang $(B)-asan $(B)-rock
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile

@@ -1,0 +1,47 @@
+-- Builds the checkout it lies in: luarocks make
+--
+-- build.type is "make", not "builtin", because the local server (libmicrohttpd) is built only where its library is, which
+-- "builtin" cannot express, and because pkg-config finds curl and OpenSSL where they are on Debian (multiarch), Alpine
+-- and macOS without CURL_INCDIR and the like on the command line. It needs GNU make, pkg-config and a C compiler. With
+-- Homebrew, let PKG_CONFIG_PATH name the directories of its curl and openssl. For LuaJIT, which LuaRocks counts as 5.1:
+--   luarocks --lua-version 5.1 make LUA_INCDIR=/usr/include/luajit-2.1
+-- with lua_interpreter = "luajit" in the configuration of LuaRocks, for the command that it installs.
+rockspec_format = "3.0"
+package = "paciolan"
+version = "dev-1"
+source = {
+  url = "git+file://.", -- never fetched: `luarocks make` takes the files that lie beside this one
+}
+description = {
+  summary = "The Paciolan Link API for Lua, with a C core",
+  detailed = [[
+    A client for ticket marketplaces: payload rules checked before the wire, token rotation, retries that cannot sell a
+    seat twice, messages received and verified, and a sandbox that behaves like the service. Lua 5.4, LuaJIT and OpenResty.
+  ]],
+  license = "MIT",
+}
+dependencies = {
+  "lua >= 5.1",
+  "lua-cjson >= 2.1.0",
+  "argparse >= 0.7.0",
+}
+build = {
+  type = "make",
+  build_target = "rock",
+  install_target = "rock-install",
+  variables = {
+    B = "build-rock",
+  },
+  build_variables = {
+    CFLAGS = "$(CFLAGS)",
+    LIBFLAG = "$(LIBFLAG)",
+    LUA_INCDIR = "$(LUA_INCDIR)",
+  },
+  install_variables = {
+    INST_LIBDIR = "$(LIBDIR)",
+    INST_LUADIR = "$(LUADIR)",
+  },
+  install = {
+    bin = { "bin/paciolan" },
+  },
+}
