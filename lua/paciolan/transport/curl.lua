@@ -1,0 +1,137 @@
+--- The blocking transport: libcurl, one kept session per object.
+--
+-- Every transport keeps this contract, so that the layers above know only one:
+--
+-- `transport:send(request)` sends a request *once* and returns `answer`, or `nil, failure`. It never follows a
+-- redirect, never repeats anything by itself and never changes what it was given.
+--
+-- A **request** is `{ method, url, headers, body, connect_timeout_ms, timeout_ms, single_use, gzip }`:
+--
+-- * `method`: `GET`, `HEAD`, `POST`, `PUT`, `PATCH` or `DELETE`.
+-- * `url`: absolute and percent-encoded; https, or http to a loopback host.
+-- * `headers`: an ordered list of `{ "Name", "value" }`. An empty value is sent. What frames or carries the message
+--   (`Host`, `Content-Length`, `Accept-Encoding`, `Connection` and their like) is the transport's to set and refused.
+-- * `body`: a string, or nil; GET and HEAD take none. POST, PUT and PATCH always say a `Content-Length`.
+-- * `connect_timeout_ms` (resolve, connect and TLS together), `timeout_ms` (the whole transfer): instead of the
+--   transport's own.
+-- * `single_use`: true when a second copy would do harm. The transport then prefers a fresh connection to one that
+--   the server may be about to close, because such a request would end as `unknown`.
+-- * `gzip`: true asks for a compressed answer. The body is decoded; its headers still tell of the compressed one.
+--
+-- An **answer** is `{ status, headers, body, elapsed_ms, reused }`: any status from 200 up with a complete body. Header
+-- names are in lower case, repeated headers are joined with `", "`. `reused` tells that no new connection was opened.
+--
+-- A **failure** is `{ kind, phase, message, elapsed_ms, code }`:
+--
+-- * `kind`: `network` (resolve, connect, TLS, a connection that broke), `timeout`, `protocol` (bytes came, but not a
+--   whole and acceptable HTTP answer), or `canceled` (by a transport that can be interrupted; this one cannot).
+-- * `phase`: `not_sent` only when it is certain that not one byte of the request left; `unknown` otherwise.
+-- * `message`: what to check, for people; it holds no header, no body and no query. `code`: libcurl's number.
+--
+-- A request that breaks these rules is misuse and raises, before anything is sent; so does a closed transport.
+--
+-- `transport:sleep(ms)` waits, so that the layer above can repeat a request without knowing how its host waits.
+--
+-- `transport:close()` closes the connections; it may be called again.
+-- @module paciolan.transport.curl
+
+local core = require("paciolan.core")
+
+local curl = {}
+
+local Transport = {}
+Transport.__index = Transport
+Transport.__name = "paciolan.transport.curl"
+
+local OPTIONS = {
+  ca_file = true,
+  ca_path = true,
+  proxy = true,
+  connect_timeout_ms = true,
+  timeout_ms = true,
+  max_answer_bytes = true,
+}
+
+local REQUEST_KEYS = {
+  method = true,
+  url = true,
+  headers = true,
+  body = true,
+  connect_timeout_ms = true,
+  timeout_ms = true,
+  single_use = true,
+  gzip = true,
+}
+
+-- A blocking call stops every other request of the same nginx worker. Only while nginx starts nobody waits.
+local NGINX_PHASES = { init = true, init_worker = true }
+
+local function check_keys(given, allowed, place)
+  if type(given) ~= "table" then
+    error(place .. ": a table is expected", 3)
+  end
+  for key in pairs(given) do
+    if not allowed[key] then
+      error(("%s: unknown key %s"):format(place, tostring(key)), 3)
+    end
+  end
+end
+
+local function check_phase()
+  local ngx = rawget(_G, "ngx")
+  local phase = type(ngx) == "table" and ngx.get_phase and ngx.get_phase()
+  if phase and not NGINX_PHASES[phase] then
+    error("the curl transport would block this nginx worker: use paciolan.transport.nginx here", 3)
+  end
+end
+
+--- Opens a transport. No connection is made before the first request.
+--
+-- Certificates and host names are always verified and TLS is 1.2 or newer; there is no switch. Without `proxy` the
+-- environment decides (`https_proxy`, `no_proxy`); loopback hosts are never reached through a proxy.
+-- @tparam[opt] table options
+-- @tparam[opt] string options.ca_file PEM file of trusted roots, used instead of the system's
+-- @tparam[opt] string options.ca_path hashed folder of trusted roots, used instead of the system's
+-- @tparam[opt] string options.proxy `[scheme://]host[:port]`, or `""` for none
+-- @tparam[opt=5000] integer options.connect_timeout_ms resolve, connect and TLS together
+-- @tparam[opt=30000] integer options.timeout_ms the whole transfer
+-- @tparam[opt=33554432] integer options.max_answer_bytes cap on a body, counted after decoding
+-- @treturn table the transport; misuse (unknown option, wrong type) raises
+-- @usage
+-- local transport = require("paciolan.transport.curl").new({ timeout_ms = 10000 })
+function curl.new(options)
+  options = options or {}
+  check_keys(options, OPTIONS, "options")
+  return setmetatable({ _session = core.http.new(options) }, Transport)
+end
+
+--- Sends one request and waits for the answer. The contract is at the top of this file.
+-- @tparam table request
+-- @treturn[1] table answer
+-- @treturn[2] nil
+-- @treturn[2] table failure
+function Transport:send(request)
+  check_keys(request, REQUEST_KEYS, "request")
+  check_phase()
+  return self._session:send(request)
+end
+
+--- Waits before a repetition. Here it blocks the calling thread.
+-- @tparam number ms milliseconds
+function Transport:sleep(ms)
+  check_phase()
+  core.sleep(ms)
+end
+
+--- Closes the connections. May be called again; `send` raises afterwards.
+function Transport:close()
+  self._session:close()
+end
+
+Transport.__close = Transport.close
+
+function Transport:__tostring()
+  return (tostring(self._session):gsub("^paciolan%.http", Transport.__name))
+end
+
+return curl

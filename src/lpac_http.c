@@ -1,0 +1,298 @@
+/* lpac_http.c: the Lua face of pac_http, used by paciolan.transport.curl only.
+** One userdata "paciolan.http" owns one session and the answer that is being
+** handed over. It is closed by close, by <close> and by the collector, and a
+** closed one raises. Arguments are read before anything is acquired, and every
+** string of a request stays anchored in the request until the answer is there. */
+#include "lpac.h"
+#include "pac_http.h"
+
+#include <string.h>
+
+#define TYPE_NAME "paciolan.http"
+
+/* More would be a mistake, and the array of them is allocated at once. */
+#define MAX_REQUEST_HEADERS 256
+
+#define DEFAULT_MAX_ANSWER_BYTES   (32 * 1024 * 1024)
+#define DEFAULT_CONNECT_TIMEOUT_MS 5000
+#define DEFAULT_TIMEOUT_MS         30000
+/* Fits a size_t and a Lua number on every platform. */
+#define LARGEST_MAX_ANSWER_BYTES 2147483647
+
+typedef struct lpac_http {
+  pac_http *session;      /* NULL: closed */
+  pac_http_answer answer; /* holds memory only between the transfer and the end of the push */
+} lpac_http;
+
+static lpac_http *check_http(lua_State *L) {
+  return luaL_checkudata(L, 1, TYPE_NAME);
+}
+
+static lpac_http *check_open(lua_State *L) {
+  lpac_http *self = check_http(L);
+  if (self->session == NULL) {
+    luaL_error(L, TYPE_NAME " is closed");
+  }
+  return self;
+}
+
+/* ---- reading tables ------------------------------------------------------ */
+
+/* The string at the top of the stack, without NUL; NULL when absent. It stays
+** on the stack, so that the pointer lives as long as the call. */
+static const char *text_here(lua_State *L, const char *place, size_t *length) {
+  if (lua_isnil(L, -1)) {
+    return NULL;
+  }
+  if (lua_type(L, -1) != LUA_TSTRING) {
+    luaL_error(L, "%s: a string is expected", place);
+  }
+  size_t bytes;
+  const char *text = lua_tolstring(L, -1, &bytes);
+  if (length != NULL) {
+    *length = bytes;
+  } else if (strlen(text) != bytes) {
+    luaL_error(L, "%s: NUL is not allowed", place);
+  }
+  return text;
+}
+
+static const char *optional_text(lua_State *L, int table, const char *key) {
+  lpac_getfield(L, table, key);
+  return text_here(L, key, NULL);
+}
+
+static const char *required_text(lua_State *L, int table, const char *key) {
+  const char *text = optional_text(L, table, key);
+  if (text == NULL) {
+    luaL_error(L, "%s: a string is expected", key);
+  }
+  return text;
+}
+
+static int64_t optional_integer(lua_State *L, int table, const char *key, int64_t max, int64_t otherwise) {
+  int64_t value = otherwise;
+  lpac_getfield(L, table, key);
+  if (!lua_isnil(L, -1) && (!lpac_to_integer(L, -1, &value) || value < 1 || value > max)) {
+    luaL_error(L, "%s: an integer from 1 to %d is expected", key, (int)max);
+  }
+  lua_pop(L, 1);
+  return value;
+}
+
+static bool optional_boolean(lua_State *L, int table, const char *key) {
+  lpac_getfield(L, table, key);
+  if (!lua_isnil(L, -1) && !lua_isboolean(L, -1)) {
+    luaL_error(L, "%s: a boolean is expected", key);
+  }
+  bool value = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return value;
+}
+
+/* { name, value } at index pair of the stack; both strings stay in that table. */
+static void read_header(lua_State *L, int pair, pac_http_header *header) {
+  if (!lua_istable(L, pair)) {
+    luaL_error(L, "headers: a list of { name, value } is expected");
+  }
+  lpac_rawgeti(L, pair, 1);
+  header->name = text_here(L, "headers: name", NULL);
+  lpac_rawgeti(L, pair, 2);
+  header->value = text_here(L, "headers: value", NULL);
+  if (header->name == NULL || header->value == NULL) {
+    luaL_error(L, "headers: name and value must be strings");
+  }
+  lua_pop(L, 2);
+}
+
+/* Leaves the headers table and a userdata with the array on the stack. Raw
+** access: the strings must be in the tables, not made by a metamethod. */
+static void read_headers(lua_State *L, int table, pac_http_request *request) {
+  lpac_getfield(L, table, "headers");
+  int list = lua_gettop(L);
+  if (lua_isnil(L, list)) {
+    return;
+  }
+  luaL_checktype(L, list, LUA_TTABLE);
+  size_t count = lua_rawlen(L, list);
+  if (count > MAX_REQUEST_HEADERS) {
+    luaL_error(L, "headers: at most %d are allowed", MAX_REQUEST_HEADERS);
+  }
+  pac_http_header *headers = lua_newuserdatauv(L, (count + 1) * sizeof *headers, 0);
+  for (size_t i = 0; i < count; i++) {
+    lpac_rawgeti(L, list, (int)(i + 1));
+    read_header(L, lua_gettop(L), &headers[i]);
+    lua_pop(L, 1);
+  }
+  request->headers = headers;
+  request->header_count = count;
+}
+
+static void read_request(lua_State *L, int table, pac_http_request *request) {
+  luaL_checktype(L, table, LUA_TTABLE);
+  memset(request, 0, sizeof *request);
+  request->connect_timeout_ms = (long)optional_integer(L, table, "connect_timeout_ms", PAC_HTTP_MAX_TIMEOUT_MS, 0);
+  request->timeout_ms = (long)optional_integer(L, table, "timeout_ms", PAC_HTTP_MAX_TIMEOUT_MS, 0);
+  request->single_use = optional_boolean(L, table, "single_use");
+  request->gzip = optional_boolean(L, table, "gzip");
+  request->method = required_text(L, table, "method");
+  request->url = required_text(L, table, "url");
+  lpac_getfield(L, table, "body");
+  request->body = text_here(L, "body", &request->body_bytes);
+  read_headers(L, table, request);
+}
+
+/* ---- opening and closing ------------------------------------------------- */
+
+/* core.http.new(options) -> session. Options: ca_file, ca_path, proxy (strings),
+** max_answer_bytes, connect_timeout_ms, timeout_ms (integers from 1). No
+** connection is made. Raises for wrong types and when memory or libcurl fails. */
+static int http_new(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  pac_http_config config;
+  config.ca_file = optional_text(L, 1, "ca_file");
+  config.ca_path = optional_text(L, 1, "ca_path");
+  config.proxy = optional_text(L, 1, "proxy");
+  config.max_answer_bytes =
+      (size_t)optional_integer(L, 1, "max_answer_bytes", LARGEST_MAX_ANSWER_BYTES, DEFAULT_MAX_ANSWER_BYTES);
+  config.connect_timeout_ms =
+      (long)optional_integer(L, 1, "connect_timeout_ms", PAC_HTTP_MAX_TIMEOUT_MS, DEFAULT_CONNECT_TIMEOUT_MS);
+  config.timeout_ms = (long)optional_integer(L, 1, "timeout_ms", PAC_HTTP_MAX_TIMEOUT_MS, DEFAULT_TIMEOUT_MS);
+  lpac_http *self = lua_newuserdatauv(L, sizeof *self, 0);
+  memset(self, 0, sizeof *self);
+  luaL_setmetatable(L, TYPE_NAME);
+  pac_err err;
+  if (pac_http_new(&config, &self->session, &err) != PAC_OK) {
+    return luaL_error(L, "%s", err.message);
+  }
+  return 1;
+}
+
+/* session:close(): closes the connections; idempotent. Also __gc and __close. */
+static int http_close(lua_State *L) {
+  lpac_http *self = check_http(L);
+  pac_http *session = self->session;
+  self->session = NULL;
+  pac_http_free(session);
+  pac_http_answer_reset(&self->answer);
+  return 0;
+}
+
+static int http_tostring(lua_State *L) {
+  lua_pushfstring(L, TYPE_NAME " (%s)", check_http(L)->session != NULL ? "open" : "closed");
+  return 1;
+}
+
+/* ---- sending ------------------------------------------------------------- */
+
+static const char *kind_name(pac_http_kind kind) {
+  switch (kind) {
+  case PAC_HTTP_TIMEOUT:
+    return "timeout";
+  case PAC_HTTP_PROTOCOL:
+    return "protocol";
+  default:
+    return "network";
+  }
+}
+
+/* Repeated headers become one, joined as RFC 9110, 5.3 allows. */
+static void push_headers(lua_State *L, const pac_http_answer *answer) {
+  size_t cursor = 0;
+  const char *name;
+  const char *value;
+  lua_newtable(L);
+  while (pac_http_answer_next(answer, &cursor, &name, &value)) {
+    lpac_getfield(L, -1, name);
+    if (lua_isnil(L, -1)) {
+      lua_pop(L, 1);
+      lua_pushstring(L, value);
+    } else {
+      lua_pushliteral(L, ", ");
+      lua_pushstring(L, value);
+      lua_concat(L, 3);
+    }
+    lua_setfield(L, -2, name);
+  }
+}
+
+static int push_answer(lua_State *L, const pac_http_answer *answer) {
+  lua_createtable(L, 0, 5);
+  lua_pushinteger(L, answer->status);
+  lua_setfield(L, -2, "status");
+  push_headers(L, answer);
+  lua_setfield(L, -2, "headers");
+  lua_pushlstring(L, answer->body.length > 0 ? answer->body.data : "", answer->body.length);
+  lua_setfield(L, -2, "body");
+  lua_pushinteger(L, (lua_Integer)answer->elapsed_ms);
+  lua_setfield(L, -2, "elapsed_ms");
+  lua_pushboolean(L, answer->reused);
+  lua_setfield(L, -2, "reused");
+  return 1;
+}
+
+static int push_failure(lua_State *L, const pac_http_answer *answer) {
+  luaL_pushfail(L);
+  lua_createtable(L, 0, 5);
+  lua_pushstring(L, kind_name(answer->kind));
+  lua_setfield(L, -2, "kind");
+  lua_pushstring(L, answer->phase == PAC_HTTP_NOT_SENT ? "not_sent" : "unknown");
+  lua_setfield(L, -2, "phase");
+  lua_pushstring(L, answer->message);
+  lua_setfield(L, -2, "message");
+  lua_pushinteger(L, (lua_Integer)answer->elapsed_ms);
+  lua_setfield(L, -2, "elapsed_ms");
+  lua_pushinteger(L, answer->code);
+  lua_setfield(L, -2, "code");
+  return 2;
+}
+
+/* session:send(request) -> answer | nil, failure, as lua/paciolan/transport/curl.lua
+** describes them. Raises for a request that breaks a rule, with nothing sent. */
+static int http_send(lua_State *L) {
+  lpac_http *self = check_open(L);
+  pac_http_request request;
+  pac_err err;
+  lua_settop(L, 2);
+  read_request(L, 2, &request);
+  if (pac_http_send(self->session, &request, &self->answer, &err) != PAC_OK) {
+    return luaL_error(L, "%s", err.message);
+  }
+  int results = self->answer.kind == PAC_HTTP_ANSWERED ? push_answer(L, &self->answer) : push_failure(L, &self->answer);
+  pac_http_answer_reset(&self->answer);
+  return results;
+}
+
+/* ---- registration -------------------------------------------------------- */
+
+static const luaL_Reg methods[] = {
+  { "send", http_send },
+  { "close", http_close },
+  { NULL, NULL },
+};
+
+static const luaL_Reg metamethods[] = {
+  { "__gc", http_close },
+  { "__close", http_close },
+  { "__tostring", http_tostring },
+  { NULL, NULL },
+};
+
+static const luaL_Reg functions[] = {
+  { "new", http_new },
+  { NULL, NULL },
+};
+
+void lpac_http_register(lua_State *L) {
+  if (luaL_newmetatable(L, TYPE_NAME)) {
+    luaL_setfuncs(L, metamethods, 0);
+    lua_pushliteral(L, TYPE_NAME);
+    lua_setfield(L, -2, "__name");
+    luaL_newlib(L, methods);
+    lua_setfield(L, -2, "__index");
+  }
+  lua_pop(L, 1);
+  luaL_newlib(L, functions);
+  lua_setfield(L, -2, "http");
+}
