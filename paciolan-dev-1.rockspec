@@ -16,7 +16,7 @@ description = {
   summary = "The Paciolan Link API for Lua, with a C core",
   detailed = [[
     A client for ticket marketplaces: payload rules checked before the wire, token rotation, retries that cannot sell a
-    seat twice, messages received and verified, and a sandbox that behaves like the service. Lua 5.4, LuaJIT and OpenResty.
+    seat twice, and a sandbox that behaves like the service. For Lua 5.4 and LuaJIT.
   ]],
   license = "MIT",
 }

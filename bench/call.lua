@@ -1,0 +1,27 @@
+-- What the client adds to the bare transport: the same GET against the same
+-- sandbox over a kept connection. Only this process's CPU is counted.
+-- Run: eval "$(make -s env)" && LUA_PATH="bench/?.lua;$LUA_PATH" lua5.4 bench/call.lua
+local core = require "paciolan.core"
+local measure = require "measure"
+local paciolan = require "paciolan"
+local sandbox = require "paciolan.sandbox.child"
+
+local box = sandbox.start { seed = "bench" }
+local link = paciolan.new(box:client_options())
+local token = assert(link.auth:token())
+local transport = require("paciolan.transport.curl").new()
+
+local headers = core.headers("listings.get", {
+  user_agent = box.user_agent, application_id = box.application_id, api_key = box.api_key,
+  channel_code = box.channel_code, authorization = "Bearer " .. token.accessToken, request_id = core.request_id(),
+})
+local request = { method = "GET", url = box.base_url .. "/v1/listings/A3qnemZ", headers = headers, gzip = true }
+
+measure.compare("listings.get", 1000, {
+  { "transport:send", function() assert(transport:send(request)) end },
+  { "link.listings:get", function() assert(link.listings:get("A3qnemZ")) end },
+})
+
+link:close()
+transport:close()
+box:stop()

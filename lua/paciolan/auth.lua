@@ -1,0 +1,291 @@
+--- Access tokens: taken from the store, refreshed in time, shared by all calls of a client.
+--
+-- The core decides (`pac_rotation`): use, use and refresh early, refresh, exchange the authorization code, or fail. A
+-- refresh token is treated as single-use: the new pair is stored before it is used, and the old one kept until then.
+-- Tokens never appear in errors, events or `tostring`.
+-- @module paciolan.auth
+local call = require "paciolan.call"
+local core = require "paciolan.core"
+local errors = require "paciolan.errors"
+local json = require "paciolan.json"
+
+local auth = {}
+
+local methods = {}
+local mt = { __name = "paciolan.auth", __index = methods }
+
+function mt.__tostring()
+  return "paciolan.auth"
+end
+
+-- A token set holds wire names and must not show its tokens when somebody logs it.
+local set_mt = { __name = "paciolan.token" }
+
+function set_mt.__tostring(set)
+  return ("paciolan.token (%s, until %s)"):format(set.tokenType or "Bearer", set.expiration or "revoked")
+end
+
+local function check_self(self, method)
+  if type(self) ~= "table" or getmetatable(self) ~= mt then
+    error(("call link.auth:%s() with a colon"):format(method), 3)
+  elseif self._config.is_closed then
+    error("the client is closed", 3)
+  end
+end
+
+-- One token set per service and application; other clients of the same store and application share it.
+local function key_of(config)
+  return "paciolan/token/" .. config.base_url .. "/" .. config.application_id
+end
+
+-- --- the stored set ---------------------------------------------------------------------------------------------
+
+local function save(self, record)
+  local ok, err = self._config.store:put(self._key, json.encode(record), { durable = true })
+  if not ok then
+    return nil, err
+  end
+  return true
+end
+
+-- A pair that the store could not take is kept for the next attempt: its refresh token replaced one that is spent.
+local function save_pending(self)
+  if self._pending then
+    local ok, err = save(self, self._pending)
+    if not ok then
+      return nil, err
+    end
+    self._pending = nil
+  end
+  return true
+end
+
+-- Stored: the answer's own fields and `issued_at_ms`, our clock when the set arrived (0 for a configured one).
+local function load(self)
+  local saved, unsaved_err = save_pending(self)
+  if not saved then
+    return nil, unsaved_err
+  end
+  local text, err = self._config.store:get(self._key)
+  if err then
+    return nil, err
+  end
+  if text and text == self._loaded_text then
+    return self._loaded -- decoding the same text again would cost every call
+  end
+  local record = text and json.decode(text)
+  if type(record) == "table" then
+    self._loaded_text, self._loaded = text, record
+    return record
+  end
+  local seed = self._seed
+  return { accessToken = seed.access_token, refreshToken = seed.refresh_token, expiration = seed.expiration,
+    tokenType = "Bearer", issued_at_ms = 0 }
+end
+
+local function expires_at_ms(record)
+  return record.expiration and core.parse_time(record.expiration) or 0
+end
+
+local function public(record)
+  return setmetatable({
+    accessToken = record.accessToken, expiration = record.expiration, refreshToken = record.refreshToken,
+    tokenType = record.tokenType,
+  }, set_mt)
+end
+
+-- --- the token call ---------------------------------------------------------------------------------------------
+
+local function no_token(message)
+  return errors.new { kind = "auth", operation = "auth.token", message = message, attempts = 0, retryable = false }
+end
+
+-- The answer as a record, or nil and an error when it is not one.
+local function record_of(answer, response)
+  if type(answer.accessToken) ~= "string" or not core.is_header_value("Bearer " .. answer.accessToken) then
+    return nil, errors.new {
+      kind = "protocol", operation = "auth.token", outcome = "unknown", status = response.status,
+      request_id = response.request_id, attempts = response.attempts, retryable = false,
+      message = "the answer holds no access token that can stand in a header",
+    }
+  end
+  local function text(value)
+    return type(value) == "string" and value or nil
+  end
+  return {
+    accessToken = answer.accessToken, expiration = text(answer.expiration), refreshToken = text(answer.refreshToken),
+    tokenType = text(answer.tokenType) or "Bearer", issued_at_ms = core.now_ms(),
+  }
+end
+
+local function request(self, payload, ends_at_ms)
+  local left_ms = ends_at_ms and math.max(1, ends_at_ms - core.monotonic_ms())
+  local answer, err, response = call.run(self._config, "auth.token", payload, { deadline_ms = left_ms })
+  if not answer then
+    return nil, err
+  end
+  return record_of(answer, response)
+end
+
+-- Only while the store still holds the refused refresh token: another holder may have rotated meanwhile.
+local function drop_refresh_token(self, record)
+  local refused, store = record.refreshToken, self._config.store
+  record.refreshToken = nil
+  local text = store:get(self._key)
+  local stored = text and json.decode(text)
+  if not text then
+    store:add(self._key, json.encode(record))
+  elseif type(stored) ~= "table" or stored.refreshToken == refused then
+    store:replace(self._key, text, json.encode(record))
+  end
+end
+
+-- What a failed call says about the credential that was sent: refused for good, or worth another try.
+local function note_failure(self, step, record, err)
+  if err.kind == "auth" and err.outcome == "rejected" then
+    if step == "exchange" then
+      self._code_spent = true
+    else
+      self._loaded_text = nil -- the stored text changes with the record
+      drop_refresh_token(self, record)
+    end
+  else
+    self._failures = self._failures + 1
+    self._retry_not_before_ms = core.now_ms() + math.max(core.cool_off_ms(self._failures), err.retry_after_ms or 0)
+  end
+end
+
+local function renew(self, step, record, ends_at_ms)
+  local payload
+  if step == "exchange" then
+    payload = { grantType = "authorization_code", code = self._seed.code }
+  else
+    payload = { grantType = "refresh_token", refreshToken = record.refreshToken }
+  end
+  local fresh, err = request(self, payload, ends_at_ms)
+  call.emit(self._config, {
+    type = "rotation", step = step, ok = fresh ~= nil, kind = err and err.kind or nil,
+    outcome = err and err.outcome or nil,
+  })
+  if not fresh then
+    note_failure(self, step, record, err)
+    return nil, err
+  end
+  -- Documented answers carry a new refresh token; one without leaves the old one in force (RFC 6749 section 6).
+  fresh.refreshToken = fresh.refreshToken or record.refreshToken
+  local ok, store_err = save(self, fresh)
+  self._code_spent = self._code_spent or step == "exchange"
+  if not ok then
+    self._pending = fresh
+    return nil, store_err
+  end
+  self._failures, self._retry_not_before_ms, self._rejected = 0, nil, nil
+  return fresh
+end
+
+-- --- the decision -----------------------------------------------------------------------------------------------
+
+local function decide(self, record)
+  return core.rotation({
+    has_access = record.accessToken ~= nil, has_refresh = record.refreshToken ~= nil,
+    has_code = self._seed.code ~= nil and not self._code_spent,
+    rejected = record.accessToken ~= nil and record.accessToken == self._rejected,
+    issued_at_ms = record.issued_at_ms, expires_at_ms = expires_at_ms(record),
+    retry_not_before_ms = self._retry_not_before_ms, now_ms = core.now_ms(),
+  }, self._jitter, self._config.clock_skew_ms)
+end
+
+local function explain(self, record)
+  local wait_ms = self._retry_not_before_ms and self._retry_not_before_ms - core.now_ms() or 0
+  if wait_ms > 0 then
+    local err = no_token("the last attempt to renew the access token failed; the next one is allowed after a pause")
+    err.retryable, err.retry_after_ms = true, wait_ms
+    return err
+  elseif not record.accessToken and not self._seed.code then
+    return no_token("nothing to authorise with: configure auth.code, auth.refresh_token or auth.access_token")
+  end
+  return no_token("the access token has ended and nothing is left to renew it with; a new authorization code is needed")
+end
+
+-- Has another holder of the store renewed the set since the record was read?
+local function has_moved_on(self, record)
+  local stored = load(self)
+  return stored ~= nil and stored.accessToken ~= nil and stored.accessToken ~= record.accessToken
+end
+
+--- A usable token set, renewed when it is due.
+-- @tparam ?number ends_at_ms monotonic milliseconds after which nothing may be sent any more
+-- @treturn table `{ accessToken, expiration, refreshToken, tokenType }`
+-- @treturn[2] nil
+-- @treturn[2] table err: `auth` when the credentials are refused or used up, else as any call
+function methods:acquire(ends_at_ms)
+  local record, err = load(self)
+  if not record then
+    return nil, err
+  end
+  local step = decide(self, record)
+  if step == "use" then
+    return public(record)
+  elseif step == "fail" then
+    return nil, explain(self, record)
+  end
+  local fresh, failed = renew(self, step == "use_and_refresh" and "refresh" or step, record, ends_at_ms)
+  if fresh then
+    return public(fresh)
+  elseif step == "use_and_refresh" then
+    return public(record)
+  elseif failed.kind == "auth" and (has_moved_on(self, record) or decide(self, record) == "exchange") then
+    return methods.acquire(self, ends_at_ms) -- the refresh token was refused: there is a newer set, or an unspent code
+  end
+  return nil, failed
+end
+
+--- Remembers that the service refused an access token, so that no call uses it again.
+-- @tparam string access_token
+function methods:reject(access_token)
+  self._rejected = access_token
+end
+
+--- The current token set, renewed first when it is due.
+-- @treturn table `{ accessToken, expiration, refreshToken, tokenType }`, names as in contract 2.1; `tostring` shows
+-- none of the tokens
+-- @treturn[2] nil
+-- @treturn[2] table err
+function methods:token()
+  check_self(self, "token")
+  return methods.acquire(self)
+end
+
+--- Renews the token set now, whatever its age.
+-- @treturn table the new set, as from `token`
+-- @treturn[2] nil
+-- @treturn[2] table err
+function methods:rotate()
+  check_self(self, "rotate")
+  local record, err = load(self)
+  if not record then
+    return nil, err
+  end
+  local step = record.refreshToken and "refresh" or "exchange"
+  if step == "exchange" and (not self._seed.code or self._code_spent) then
+    return nil, explain(self, record)
+  end
+  local fresh, failed = renew(self, step, record)
+  if not fresh then
+    return nil, failed
+  end
+  return public(fresh)
+end
+
+--- Makes the token keeper of a client.
+-- @tparam table config the client's settings; `config.auth` will be set by the caller
+-- @tparam table seed `{ code =, refresh_token =, access_token =, expiration = }`: used until the store holds a set
+-- @treturn table
+function auth.new(config, seed)
+  return setmetatable({
+    _config = config, _seed = seed, _key = key_of(config), _jitter = core.random() or 0, _failures = 0,
+    _code_spent = false,
+  }, mt)
+end
+
+return auth

@@ -1,0 +1,333 @@
+--- The client: settings, checked once, and the methods of design and documentation grouped by resource.
+-- @module paciolan.client
+local auth = require "paciolan.auth"
+local call = require "paciolan.call"
+local core = require "paciolan.core"
+local memory = require "paciolan.store.memory"
+
+local client = {}
+
+-- Errors of the caller point at the line that called the public function: from a check that the public function calls,
+-- and from one level deeper. `paciolan.new` itself is a tail call and takes no level.
+local CALLER, CALLER_OF_CALLER = 3, 4
+
+-- --- settings ---------------------------------------------------------------------------------------------------
+
+-- What transports take, and no longer than the core can sleep.
+local LONGEST_MS = 24 * 60 * 60 * 1000
+
+local function milliseconds(value)
+  return type(value) == "number" and value >= 1 and value <= LONGEST_MS and value == math.floor(value),
+    "a whole number of milliseconds from 1 to " .. ("%d"):format(LONGEST_MS)
+end
+
+local function count(value)
+  return type(value) == "number" and value >= 0 and value == math.floor(value) and value < 100, "a whole number from 0"
+end
+
+local function text(value)
+  return type(value) == "string" and value ~= "", "a string that is not empty"
+end
+
+local function header_text(value)
+  return type(value) == "string" and core.is_header_value(value), "a string of printable ASCII that is not empty"
+end
+
+local function a_table(value)
+  return type(value) == "table", "a table"
+end
+
+local function a_function(value)
+  return type(value) == "function", "a function"
+end
+
+local function a_boolean(value)
+  return type(value) == "boolean", "a boolean"
+end
+
+local function user_agent(value)
+  return type(value) == "string" and core.is_user_agent(value), "Product/Version, such as MyApplication/1.0.0"
+end
+
+local function any_number(value)
+  return type(value) == "number" and value == value, "a number of milliseconds"
+end
+
+-- Every setting: its check, whether it must be given, its default.
+local settings = {
+  base_url = { text, required = true },
+  application_id = { header_text, required = true },
+  api_key = { header_text, required = true },
+  channel_code = { header_text, required = true },
+  organization_id = { header_text },
+  user_agent = { user_agent, required = true },
+  auth = { a_table, required = true },
+  store = { a_table },
+  timeout_ms = { milliseconds, default = 30000 },
+  connect_timeout_ms = { milliseconds, default = 5000 },
+  deadline_ms = { milliseconds, default = 60000 },
+  retries = { count, default = 2 },
+  clock_skew_ms = { any_number, default = 0 },
+  shapes = { a_table, default = {} },
+  operations = { a_table, default = {} },
+  strict_request_id = { a_boolean, default = true },
+  on_event = { a_function },
+  ca_file = { text },
+  proxy = { text },
+  transport = { a_table },
+}
+
+local auth_settings = {
+  code = { text }, refresh_token = { text }, access_token = { header_text }, expiration = { text },
+}
+
+local function names_of(known)
+  local names = {}
+  for name in pairs(known) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  return table.concat(names, ", ")
+end
+
+-- Checks a table of settings and returns a copy with the defaults filled in.
+local function read_settings(given, known, where, level)
+  if type(given) ~= "table" then
+    error(("%s takes a table, not %s"):format(where, type(given)), level)
+  end
+  for name in pairs(given) do
+    if not known[name] then
+      error(("%s: unknown option %s; known are %s"):format(where, tostring(name), names_of(known)), level)
+    end
+  end
+  local result = {}
+  for name, rule in pairs(known) do
+    local value = given[name]
+    if value == nil then
+      value = rule.default
+      if rule.required then
+        error(("%s: %s is required"):format(where, name), level)
+      end
+    else
+      local ok, wanted = rule[1](value)
+      if not ok then
+        error(("%s: %s must be %s"):format(where, name, wanted), level)
+      end
+    end
+    result[name] = value
+  end
+  return result
+end
+
+local methods_allowed = { GET = true, POST = true, PUT = true, PATCH = true, DELETE = true }
+
+local function placeholders(path)
+  local found = {}
+  for name in path:gmatch("{(%w+)}") do
+    found[#found + 1] = name
+  end
+  table.sort(found)
+  return table.concat(found, ",")
+end
+
+-- Overrides of method and path (contract 7 rows 34 and 47): { ["tickets.verify"] = { method = "PUT" } }.
+local function check_overrides(overrides, level)
+  for name, override in pairs(overrides) do
+    local operation = call.operations[name]
+    if not operation then
+      error("operations: there is no operation " .. tostring(name), level)
+    elseif type(override) ~= "table" then
+      error(("operations[%q] must be a table with method or path"):format(name), level)
+    end
+    for key in pairs(override) do
+      if key ~= "method" and key ~= "path" then
+        error(("operations[%q]: unknown key %s; known are method, path"):format(name, tostring(key)), level)
+      end
+    end
+    if override.method ~= nil and not methods_allowed[override.method] then
+      error(("operations[%q].method must be GET, POST, PUT, PATCH or DELETE"):format(name), level)
+    end
+    local path = override.path
+    if path ~= nil and not (type(path) == "string" and path:match("^/[%w%-%._~/{}:]*$")
+        and placeholders(path) == placeholders(operation.path) and not path:gsub("{%w+}", ""):find("[{}]")) then
+      error(("operations[%q].path must begin with / and hold the same {placeholders}"):format(name), level)
+    end
+  end
+end
+
+local function check_base_url(base_url, level)
+  local ok, message = core.check_base_url(base_url)
+  if not ok then
+    error("paciolan.new: " .. message, level)
+  end
+  return (base_url:gsub("/+$", ""))
+end
+
+-- The core names a wrong switch or choice itself.
+local function check_shapes(shapes, level)
+  local ok, message = pcall(core.check, "tickets.unlock", { tokens = { "x" } }, { shapes = shapes })
+  if not ok then
+    error("paciolan.new: " .. tostring(message):gsub("^.-:%d+: ", ""), level)
+  end
+end
+
+-- --- options of one call ----------------------------------------------------------------------------------------
+
+local call_options = {
+  request_id = { text }, organization_id = { header_text }, timeout_ms = { milliseconds },
+  deadline_ms = { milliseconds }, retries = { count }, headers = { a_table },
+  distributor_code = { text }, version = { text },
+}
+
+local function check_headers(headers, where)
+  for name, value in pairs(headers) do
+    if type(name) ~= "string" or not core.is_header_name(name) then
+      error(where .. ": headers must be keyed by header names", CALLER_OF_CALLER)
+    elseif core.is_reserved_header(name) then
+      error(("%s: the header %s is written by the library"):format(where, name), CALLER_OF_CALLER)
+    elseif type(value) ~= "string" or not core.is_header_value(value) then
+      error(("%s: the header %s must be printable ASCII and not empty"):format(where, name), CALLER_OF_CALLER)
+    end
+  end
+end
+
+local function takes_distributor(operation)
+  local field = operation.query[1]
+  return field ~= nil and field.option == "distributor_code"
+end
+
+local function check_call_options(config, name, options)
+  if options == nil then
+    return nil
+  end
+  local checked = read_settings(options, call_options, name, CALLER_OF_CALLER)
+  if checked.request_id and config.strict_request_id and not core.is_uuid_v4(checked.request_id) then
+    error(name .. ": request_id must be a UUID of version 4 (strict_request_id = false lifts this)", CALLER)
+  elseif checked.request_id and not core.is_header_value(checked.request_id) then
+    error(name .. ": request_id must be printable ASCII", CALLER)
+  elseif checked.distributor_code and not takes_distributor(call.operations[name]) then
+    error(name .. " takes no distributor_code", CALLER)
+  elseif checked.version then
+    error(name .. " takes no version", CALLER)
+  end
+  check_headers(checked.headers or {}, name)
+  return checked
+end
+
+-- --- the methods ------------------------------------------------------------------------------------------------
+
+-- Which operation a method runs. The two versions of initiate share one method.
+local resources = {
+  catalog = { events = "catalog.events" },
+  listings = { get = "listings.get" },
+  tickets = { lock = "tickets.lock", unlock = "tickets.unlock", verify = "tickets.verify", print = "tickets.print" },
+  orders = { complete = "orders.complete", status = "orders.status" },
+  transfers = {
+    initiate = "transfers.initiate", pending = "transfers.pending", accept = "transfers.accept",
+    cancel = "transfers.cancel", history = "transfers.history", complete = "transfers.complete",
+    complete_status = "transfers.complete_status",
+  },
+}
+
+local function check_self(self, mt, resource, method)
+  if type(self) ~= "table" or getmetatable(self) ~= mt then
+    error(("call link.%s:%s(...) with a colon"):format(resource, method), CALLER)
+  elseif self._config.is_closed then
+    error("the client is closed", CALLER)
+  end
+end
+
+-- One element where the documents disagree between an object and a list of one (contract 7 row 6).
+local function as_list(result)
+  if type(result) == "table" and result.listingId ~= nil then
+    return { result }
+  end
+  return result
+end
+
+local function initiate_version(options)
+  local version = options and options.version or "v2"
+  if version ~= "v1" and version ~= "v2" then
+    error("transfers.initiate: version must be \"v1\" or \"v2\"", CALLER)
+  end
+  local rest = {}
+  for key, value in pairs(options or {}) do
+    rest[key] = value
+  end
+  rest.version = nil
+  return version == "v1" and "transfers.initiate_v1" or "transfers.initiate", rest
+end
+
+local function new_method(mt, resource, method, name)
+  return function(self, payload, options)
+    check_self(self, mt, resource, method)
+    local operation = name
+    if type(options) == "table" and name == "transfers.initiate" then
+      operation, options = initiate_version(options)
+    end
+    local config = self._config
+    local result, err, response = call.run(config, operation, payload, check_call_options(config, operation, options))
+    if operation == "listings.get" then
+      result = as_list(result)
+    end
+    return result, err, response
+  end
+end
+
+local function new_resource(config, resource, methods)
+  local mt = { __name = "paciolan." .. resource }
+  local object = { _config = config }
+  mt.__index = {}
+  for method, name in pairs(methods) do
+    mt.__index[method] = new_method(mt, resource, method, name)
+  end
+  function mt.__tostring()
+    return "paciolan." .. resource
+  end
+  return setmetatable(object, mt)
+end
+
+local link_mt = { __name = "paciolan.client", __index = {} }
+
+-- Shows where it goes and nothing else.
+function link_mt.__tostring(link)
+  return "paciolan.client (" .. (link._config.is_closed and "closed" or link._config.base_url) .. ")"
+end
+
+--- Closes the connections. The store stays open: it belongs to the caller, unless the client made it.
+function link_mt.__index:close()
+  local config = self._config
+  if not config.is_closed then
+    config.is_closed = true
+    config.transport:close()
+    if config.owns_store then
+      config.store:close()
+    end
+  end
+end
+
+--- Makes a client.
+-- @tparam table options see `paciolan.new`
+-- @treturn table the client, here called `link`
+-- @raise for a missing, unknown or wrong option
+function client.new(options)
+  local config = read_settings(options, settings, "paciolan.new", CALLER)
+  local seed = read_settings(config.auth, auth_settings, "paciolan.new: auth", CALLER)
+  config.base_url = check_base_url(config.base_url, CALLER)
+  check_overrides(config.operations, CALLER)
+  check_shapes(config.shapes, CALLER)
+  config.owns_store = config.store == nil
+  config.store = config.store or memory.new()
+  config.transport = config.transport or require("paciolan.transport.curl").new {
+    ca_file = config.ca_file, proxy = config.proxy,
+  }
+  config.budget = call.new_budget()
+  config.auth = auth.new(config, seed)
+  local link = { _config = config, auth = config.auth }
+  for resource, methods in pairs(resources) do
+    link[resource] = new_resource(config, resource, methods)
+  end
+  return setmetatable(link, link_mt)
+end
+
+return client

@@ -1,0 +1,89 @@
+--- The one kind of error value that every operation returns as its second result.
+--
+-- An error is a table with `__tostring` and `__concat`. Its fields:
+--
+-- * `kind`: `validation` `auth` `network` `timeout` `http` `rate_limit` `partial` `protocol` `signature` `store`
+--   `canceled`
+-- * `outcome`, for writes: `not_sent`, `rejected` or `unknown`; nil for reads and for `partial`, where `body` tells
+--   each token's fate
+-- * `message`, `operation`, `status`, `request_id`, `attempts`: for people and support; never a payload value or a
+--   secret
+-- * `type`, `app_error_code`, `developer_message`, `process_id`: as the API answered
+-- * `retryable`, `retry_after_ms`, `action` (`analyze` or `inform_provider`): by the documented error tables
+-- * `fields`, for `validation`: every problem as `{ path =, rule =, message = }`, path as a JSON Pointer from 0
+-- * `body`: the decoded answer, where there was one
+-- @module paciolan.errors
+local errors = {}
+
+local mt = { __name = "paciolan.error" }
+mt.__index = mt
+
+local function first_problem(err)
+  local problem = err.fields and err.fields[1]
+  if not problem then
+    return ""
+  end
+  local more = #err.fields > 1 and (" (and %d more)"):format(#err.fields - 1) or ""
+  local path = problem.path == "" and "the payload" or problem.path
+  return (": %s %s%s"):format(path, problem.message, more)
+end
+
+-- Short, because nginx cuts a log line at 2048 bytes, and without developer_message, which is the server's own text.
+function mt.__tostring(err)
+  local outcome = err.outcome and (", " .. err.outcome) or ""
+  local id = err.request_id and (" [request " .. err.request_id .. "]") or ""
+  local place = err.operation or "paciolan"
+  return ("%s: %s%s (%s%s)%s"):format(place, err.message, first_problem(err), err.kind, outcome, id)
+end
+
+function mt.__concat(left, right)
+  return tostring(left) .. tostring(right)
+end
+
+--- Makes an error.
+-- @tparam table fields at least `kind` and `message`; the table becomes the error
+-- @treturn table the error
+function errors.new(fields)
+  assert(fields.kind and fields.message, "an error needs a kind and a message")
+  return setmetatable(fields, mt)
+end
+
+--- Is the value an error of this library?
+-- @param value
+-- @treturn boolean
+function errors.is(value)
+  return type(value) == "table" and getmetatable(value) == mt
+end
+
+-- "/listing/tokens/10" sorts behind "/listing/tokens/9". Filled up as text: a field name may end in more digits than
+-- a number holds.
+local function sort_key(problem)
+  local path = problem.path:gsub("%d+", function(digits) return ("0"):rep(8 - #digits) .. digits end)
+  return path .. "\0" .. problem.rule
+end
+
+--- Makes a validation error from the violations that the core found.
+-- @tparam string operation
+-- @tparam table violations list of `{ path, rule, message }`
+-- @tparam ?string outcome `not_sent` for writes
+-- @treturn table the error, its fields in the order of their places
+function errors.validation(operation, violations, outcome)
+  local keys = {}
+  for _, problem in ipairs(violations) do
+    keys[problem] = sort_key(problem)
+  end
+  table.sort(violations, function(a, b) return keys[a] < keys[b] end)
+  return errors.new {
+    kind = "validation", operation = operation, outcome = outcome, attempts = 0, retryable = false,
+    message = "the payload breaks the contract", fields = violations,
+  }
+end
+
+--- Makes an error about the caller's own store.
+-- @tparam string message
+-- @treturn table the error
+function errors.store(message)
+  return errors.new { kind = "store", message = message, retryable = false }
+end
+
+return errors

@@ -1,0 +1,144 @@
+--- A client for the Paciolan Link API.
+--
+--     local paciolan = require "paciolan"
+--     local link = paciolan.from_env()
+--     local result, err, response = link.tickets:lock(payload)
+--
+-- Misuse of the Lua API raises; everything that can happen to a correct program returns `nil, err`
+-- (see `paciolan.errors`).
+-- @module paciolan
+local client = require "paciolan.client"
+local core = require "paciolan.core"
+local errors = require "paciolan.errors"
+local json = require "paciolan.json"
+
+local paciolan = {}
+
+--- The version of the library.
+paciolan._VERSION = core.version
+
+--- JSON null: sent where the documents allow it, and found in answers.
+paciolan.null = json.null
+
+--- The stores by name: `paciolan.store.memory()`.
+paciolan.store = {
+  memory = function(options)
+    return require("paciolan.store.memory").new(options)
+  end,
+}
+
+--- Makes a client.
+--
+-- Options (`?` may be left out):
+--
+-- * `base_url`: https, or http on loopback only. The documents name no production host, so there is no default.
+-- * `application_id`, `api_key`, `channel_code`, `user_agent`; `organization_id`?: some operations need it, a call may
+--   override it
+-- * `auth`: `{ code = }`, `{ refresh_token = }` or `{ access_token =, expiration = }`
+-- * `store`?: where token sets live; `paciolan.store.memory()`
+-- * `timeout_ms`? 30000 for one attempt, `connect_timeout_ms`? 5000, `deadline_ms`? 60000 for all of a call
+-- * `retries`? 2: how often a call may be repeated where that is safe; 0 means that nothing is ever sent twice
+-- * `shapes`?: what goes out where the documents disagree, see `paciolan.shapes()`
+-- * `operations`?: `{ ["tickets.verify"] = { method = "PUT", path = "/v1/…" } }`, other methods or paths than the
+--   documented ones
+-- * `on_event`?: `function(event)`, told of `request`, `response`, `retry` and `rotation`; never holds a secret
+-- * `strict_request_id`? true: a caller's request_id must be a UUID of version 4
+-- * `clock_skew_ms`? 0: how much earlier than written a token counts as ended
+-- * `ca_file`?, `proxy`?: for the transport; `transport`?: another one, see `paciolan.transport.curl`
+-- @tparam table options
+-- @treturn table link: `catalog`, `listings`, `tickets`, `orders`, `transfers`, `auth`, `close()`
+-- @raise for a missing, unknown or wrong option
+function paciolan.new(options)
+  return client.new(options)
+end
+
+-- Which variable feeds which option.
+local variables = {
+  base_url = "PACIOLAN_BASE_URL", application_id = "PACIOLAN_APPLICATION_ID", api_key = "PACIOLAN_API_KEY",
+  channel_code = "PACIOLAN_CHANNEL_CODE", organization_id = "PACIOLAN_ORGANIZATION_ID",
+  user_agent = "PACIOLAN_USER_AGENT", ca_file = "PACIOLAN_CA_FILE",
+}
+
+local auth_variables = {
+  code = "PACIOLAN_AUTH_CODE", refresh_token = "PACIOLAN_REFRESH_TOKEN", access_token = "PACIOLAN_ACCESS_TOKEN",
+}
+
+-- An empty variable counts as not set.
+local function read_variable(name)
+  local value = os.getenv(name)
+  return value ~= "" and value or nil
+end
+
+local function open_store(text)
+  if text == nil or text == "memory" then
+    return nil
+  end
+  error("PACIOLAN_STORE: this version has the store memory only", 3)
+end
+
+--- Makes a client from the environment: `PACIOLAN_BASE_URL`, `PACIOLAN_APPLICATION_ID`, `PACIOLAN_API_KEY`,
+-- `PACIOLAN_CHANNEL_CODE`, `PACIOLAN_ORGANIZATION_ID`, `PACIOLAN_USER_AGENT`, `PACIOLAN_AUTH_CODE`,
+-- `PACIOLAN_REFRESH_TOKEN`, `PACIOLAN_ACCESS_TOKEN`, `PACIOLAN_STORE` (`memory`), `PACIOLAN_CA_FILE`.
+-- @tparam ?table overrides options that win over the environment
+-- @treturn table link
+-- @raise for a required variable that is not set; the message names all of them
+function paciolan.from_env(overrides)
+  local options = { auth = {}, store = open_store(read_variable("PACIOLAN_STORE")) }
+  for option, variable in pairs(variables) do
+    options[option] = read_variable(variable)
+  end
+  for option, variable in pairs(auth_variables) do
+    options.auth[option] = read_variable(variable)
+  end
+  options.user_agent = options.user_agent or "paciolan-lua/" .. core.version
+  for option, value in pairs(overrides or {}) do
+    options[option] = value
+  end
+  local missing = {}
+  for _, option in ipairs { "base_url", "application_id", "api_key", "channel_code" } do
+    if options[option] == nil then
+      missing[#missing + 1] = variables[option]
+    end
+  end
+  if #missing > 0 then
+    error("paciolan.from_env: not set: " .. table.concat(missing, ", "), 2)
+  end
+  return client.new(options)
+end
+
+--- Checks a payload against the contract without sending anything.
+-- @tparam string operation such as `tickets.lock`
+-- @param payload as for the method: a table with wire names, or the value of the path
+-- @tparam ?table options what rules look at besides the payload: `distributor_code`, `organization_id`, `shapes`
+-- @treturn boolean true
+-- @treturn[2] nil
+-- @treturn[2] table err of kind `validation`, every problem in `err.fields`
+-- @raise for an unknown operation
+function paciolan.validate(operation, payload, options)
+  local ok, violations = core.check(operation, payload, options)
+  if ok then
+    return true
+  end
+  return nil, errors.validation(operation, violations)
+end
+
+--- The operation table, for tools and documentation.
+-- @treturn table list of operations in the order of their names: `name`, `method`, `path`, `lua`, `effect` (`read`,
+-- `repeatable`, `once`), `path_fields`, `query`, `body`, `errors`, `doc`, `source` and more; a new table each time
+function paciolan.operations()
+  return core.operations()
+end
+
+--- The message entities that the service pushes, as field tables.
+-- @treturn table `{ events =, seats =, metadata = }`, each with `fields`
+function paciolan.message_fields()
+  return core.messages()
+end
+
+--- Where the documents disagree and the caller may choose: the values of the option `shapes`.
+-- @treturn table by name `{ choices = {…}, doc = }`; the first choice is the default
+function paciolan.shapes()
+  return core.shapes()
+end
+
+return paciolan

@@ -1,0 +1,15 @@
+/* lpac_core.c: luaopen_paciolan_core, the table of contents of the glue. */
+#include "lpac.h"
+
+LPAC_EXPORT int luaopen_paciolan_core(lua_State *L) {
+  lua_newtable(L);
+  lua_pushliteral(L, PAC_VERSION);
+  lua_setfield(L, -2, "version");
+  lpac_call_register(L);
+  lpac_check_register(L);
+  lpac_contract_register(L);
+  lpac_http_register(L);
+  lpac_rotation_register(L);
+  lpac_wire_register(L);
+  return 1;
+}

@@ -1,0 +1,177 @@
+/* pac_outcome.c: judging one attempt. */
+#include "pac_outcome.h"
+
+#include <string.h>
+
+static const pac_error_row *find_row(const pac_operation *op, const pac_facts *facts) {
+  if (facts->error_type == NULL || op->errors == NULL) {
+    return NULL;
+  }
+  for (const pac_error_row *row = op->errors; row->type != NULL; row++) {
+    if (strlen(row->type) == facts->error_type_length &&
+        memcmp(row->type, facts->error_type, facts->error_type_length) == 0) {
+      return row;
+    }
+  }
+  return NULL;
+}
+
+static int state_is(const pac_facts *facts, const char *state) {
+  return facts->state != NULL && facts->state_length == strlen(state) &&
+         memcmp(facts->state, state, facts->state_length) == 0;
+}
+
+/* Only a write has a fate. */
+static pac_fate fate_of(const pac_operation *op, pac_fate fate) {
+  return op->effect == PAC_READ ? PAC_FATE_NONE : fate;
+}
+
+static pac_verdict fail(const pac_operation *op, pac_kind kind, pac_fate fate) {
+  return (pac_verdict){ .next = PAC_NEXT_FAIL, .kind = kind, .fate = fate_of(op, fate), .retry_after_ms = -1 };
+}
+
+/* Marks the verdict as worth another attempt, and asks for it while the limit
+** allows. */
+static void allow_retry(pac_verdict *verdict, const pac_facts *facts, int limit) {
+  verdict->retryable = 1;
+  if (facts->retries > 0 && facts->repeats < limit) {
+    verdict->next = PAC_NEXT_RETRY;
+  }
+}
+
+static pac_verdict judge_silence(const pac_operation *op, const pac_facts *facts) {
+  pac_kind kind = facts->failure;
+  int passing = kind == PAC_KIND_NETWORK || kind == PAC_KIND_TIMEOUT;
+  if (facts->phase == PAC_PHASE_NOT_SENT) {
+    pac_verdict verdict = fail(op, kind, PAC_FATE_NOT_SENT);
+    if (passing) {
+      allow_retry(&verdict, facts, facts->retries);
+    }
+    return verdict;
+  }
+  pac_verdict verdict = fail(op, kind, PAC_FATE_UNKNOWN);
+  if (passing && op->effect != PAC_ONCE) {
+    allow_retry(&verdict, facts, facts->retries);
+  }
+  return verdict;
+}
+
+/* An error that the operation's table lists: type first, then code, then
+** status (contract 7 rows 39 and 40). */
+static pac_verdict judge_row(const pac_operation *op, const pac_facts *facts, const pac_error_row *row) {
+  pac_verdict verdict = fail(op, PAC_KIND_HTTP, row->retries > 0 ? PAC_FATE_UNKNOWN : PAC_FATE_REJECTED);
+  verdict.action = row->action;
+  if (row->retries > 0) {
+    allow_retry(&verdict, facts, row->retries);
+  }
+  return verdict;
+}
+
+static pac_verdict judge_success(const pac_operation *op, const pac_facts *facts) {
+  if (!facts->is_json) {
+    return fail(op, PAC_KIND_PROTOCOL, PAC_FATE_UNKNOWN);
+  }
+  /* Before any error in it: what was done for a part must not read as rejected. */
+  if (facts->status == 207 || facts->has_failure) {
+    return fail(op, PAC_KIND_PARTIAL, PAC_FATE_NONE);
+  }
+  if (facts->has_error || state_is(facts, "ERROR")) {
+    const pac_error_row *row = find_row(op, facts);
+    return row != NULL ? judge_row(op, facts, row) : fail(op, PAC_KIND_HTTP, PAC_FATE_REJECTED);
+  }
+  return (pac_verdict){ .next = PAC_NEXT_DONE, .retry_after_ms = -1 };
+}
+
+static pac_verdict judge_unauthorized(const pac_operation *op, const pac_facts *facts) {
+  pac_verdict verdict = fail(op, PAC_KIND_AUTH, PAC_FATE_REJECTED);
+  if (!op->anonymous && !facts->rotated && facts->retries > 0) {
+    verdict.next = PAC_NEXT_REFRESH;
+  }
+  return verdict;
+}
+
+/* 429 says that the request was not looked at, so a caller may repeat it; by
+** itself only what is safe to repeat goes out again, once (contract 4). */
+static pac_verdict judge_rate_limit(const pac_operation *op, const pac_facts *facts) {
+  pac_verdict verdict = fail(op, PAC_KIND_RATE_LIMIT, PAC_FATE_REJECTED);
+  verdict.retryable = 1;
+  if (op->effect != PAC_ONCE) {
+    allow_retry(&verdict, facts, 1);
+  }
+  return verdict;
+}
+
+/* A credential counts as refused by the token call only in the service's own
+** words: a 403 page of a gateway must not cost the refresh token. */
+static pac_verdict judge_client_error(const pac_operation *op, const pac_facts *facts) {
+  pac_kind kind = facts->has_error ? PAC_KIND_HTTP : PAC_KIND_PROTOCOL;
+  if (op->anonymous ? facts->has_error : facts->status == 403) {
+    kind = PAC_KIND_AUTH;
+  }
+  return fail(op, kind, PAC_FATE_REJECTED);
+}
+
+/* The server, or a gateway before it, gave up: nobody says what was done. */
+static pac_verdict judge_server_error(const pac_operation *op, const pac_facts *facts) {
+  pac_verdict verdict = fail(op, facts->has_error ? PAC_KIND_HTTP : PAC_KIND_PROTOCOL, PAC_FATE_UNKNOWN);
+  if (op->effect != PAC_ONCE) {
+    allow_retry(&verdict, facts, facts->retries);
+  }
+  return verdict;
+}
+
+static pac_verdict judge_answer(const pac_operation *op, const pac_facts *facts) {
+  int status = facts->status;
+  if (status >= 200 && status < 300) {
+    return judge_success(op, facts);
+  }
+  if (status == 401) {
+    return judge_unauthorized(op, facts);
+  }
+  if (status == 429) {
+    return judge_rate_limit(op, facts);
+  }
+  const pac_error_row *row = find_row(op, facts);
+  if (row != NULL) {
+    return judge_row(op, facts, row);
+  }
+  if (status >= 500 || status == 408) {
+    return judge_server_error(op, facts);
+  }
+  if (status >= 400) {
+    return judge_client_error(op, facts);
+  }
+  return fail(op, PAC_KIND_PROTOCOL, PAC_FATE_UNKNOWN); /* a redirect, which is never followed */
+}
+
+pac_verdict pac_outcome_judge(const pac_operation *op, const pac_facts *facts) {
+  pac_verdict verdict = facts->phase == PAC_PHASE_ANSWERED ? judge_answer(op, facts) : judge_silence(op, facts);
+  if (verdict.next != PAC_NEXT_DONE) {
+    verdict.retry_after_ms = facts->retry_after_ms;
+  }
+  return verdict;
+}
+
+const char *pac_kind_name(pac_kind kind) {
+  static const char *const names[] = {
+    [PAC_KIND_NONE] = NULL,         [PAC_KIND_AUTH] = "auth",         [PAC_KIND_NETWORK] = "network",
+    [PAC_KIND_TIMEOUT] = "timeout", [PAC_KIND_HTTP] = "http",         [PAC_KIND_RATE_LIMIT] = "rate_limit",
+    [PAC_KIND_PARTIAL] = "partial", [PAC_KIND_PROTOCOL] = "protocol", [PAC_KIND_CANCELED] = "canceled"
+  };
+  return names[kind];
+}
+
+const char *pac_fate_name(pac_fate fate) {
+  static const char *const names[] = { [PAC_FATE_NONE] = NULL,
+                                       [PAC_FATE_NOT_SENT] = "not_sent",
+                                       [PAC_FATE_REJECTED] = "rejected",
+                                       [PAC_FATE_UNKNOWN] = "unknown" };
+  return names[fate];
+}
+
+const char *pac_next_name(pac_next next) {
+  static const char *const names[] = {
+    [PAC_NEXT_DONE] = "done", [PAC_NEXT_RETRY] = "retry", [PAC_NEXT_REFRESH] = "refresh", [PAC_NEXT_FAIL] = "fail"
+  };
+  return names[next];
+}
