@@ -1,0 +1,25 @@
+--- POST /v1/auth/token.
+-- @module paciolan.sandbox.api.auth
+
+local answers = require "paciolan.sandbox.answers"
+local text = require "paciolan.sandbox.text"
+
+local auth = {}
+
+--- Exchanges a code or rotates a refresh token.
+function auth.token(box, call)
+  local payload, lifetime_s = call.payload, box.options.token_lifetime_s
+  local pair, message
+  if payload.grantType == "refresh_token" then
+    pair, message = box.tokens:rotate(payload.refreshToken, lifetime_s)
+  else
+    pair, message = box.tokens:exchange(payload.code, lifetime_s)
+  end
+  if not pair then
+    return nil, answers.auth_refusal(401, message)
+  end
+  return 200, { accessToken = pair.access, refreshToken = pair.refresh, tokenType = "Bearer",
+    expiration = text.nano_date(pair.expires_at) }
+end
+
+return auth

@@ -1,0 +1,102 @@
+--- /_sandbox/: what specs, demos and people use to look into the sandbox and to
+-- move it. None of it exists in the service, and none of it asks for credentials.
+-- @module paciolan.sandbox.api.control
+
+local answers = require "paciolan.sandbox.answers"
+local catalog = require "paciolan.sandbox.api.catalog"
+local json = require "paciolan.sandbox.json"
+
+local control = {}
+
+local function bad(message)
+  return nil, answers.refusal(400, "BAD_REQUEST", message)
+end
+
+--- GET ledger: everything that was asked for and committed.
+function control.ledger(box)
+  return 200, box.ledger:view(box.tokens.counts)
+end
+
+local function seat_view(box, seat)
+  return {
+    token = seat.token, barcode = seat.barcode, accessId = seat.access_id, section = seat.section, row = seat.row,
+    seat = seat.seat, ownerId = seat.owner, state = box.inventory:state(seat), printed = seat.printed or false,
+    externalListingId = seat.lock and seat.lock.listing_id, externalOrderId = seat.sale and seat.sale.external_order_id,
+  }
+end
+
+local function listing_view(box, listing)
+  local tokens, state = json.array(), "open"
+  for i, seat in ipairs(listing.seats) do
+    tokens[i] = seat.token
+    local seat_state = box.inventory:state(seat)
+    state = seat_state ~= "open" and seat_state or state
+  end
+  return { listingId = listing.id, patronId = listing.patron_id, state = state, tokens = tokens,
+    accessId = listing.seats[1].access_id }
+end
+
+local function map(list, view)
+  local out = json.array()
+  for i, entry in ipairs(list) do
+    out[i] = view(entry)
+  end
+  return out
+end
+
+--- GET world: credentials, events, listings, patrons and seats with their state.
+function control.world(box)
+  local world = box.inventory
+  return 200, {
+    seed = box.seed, now = box:now(), credentials = box:credentials(), organizations = json.array(world.organizations),
+    authCodes = json.array(box.tokens:unused_codes()),
+    events = map(world.events, catalog.item),
+    listings = map(world.listings, function(listing) return listing_view(box, listing) end),
+    seats = map(world.seats, function(seat) return seat_view(box, seat) end),
+    patrons = map(world.patrons, function(patron) return { patronId = patron.id, origin = patron.origin } end),
+  }
+end
+
+--- POST clock `{ advance_s }`: moves the clock forward.
+function control.clock(box, call)
+  local seconds = call.payload.advance_s
+  if type(seconds) ~= "number" or seconds < 0 or seconds > 1e9 then
+    return bad("advance_s must be a number of seconds, 0 or more")
+  end
+  box:advance(seconds)
+  return 200, { now = box:now() }
+end
+
+--- POST tokens/revoke `{ refresh }`: revokes access tokens, with `refresh = true` refresh tokens too.
+function control.revoke(box, call)
+  box.tokens:revoke(call.payload.refresh == true)
+  return 200, {}
+end
+
+--- POST tokens/expire: ends the life of all access tokens.
+function control.expire(box)
+  box.tokens:expire()
+  return 200, {}
+end
+
+--- POST tokens/code: issues one more authorization code.
+function control.code(box)
+  return 200, { code = box.tokens:issue_code() }
+end
+
+--- POST reset: the world as it was at the start.
+function control.reset(box)
+  box:reset()
+  return 200, {}
+end
+
+--- POST options: changes behaviour for the calls that follow.
+function control.options(box, call)
+  local ok, message = box:set_options(call.payload)
+  if not ok then
+    return bad(message)
+  end
+  return 200, box.options
+end
+
+return control

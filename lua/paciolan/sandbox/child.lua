@@ -1,0 +1,149 @@
+--- The sandbox as a child process, for tests and examples that need the Link API on a socket.
+--
+--     local box = require("paciolan.sandbox.child").start { seed = "demo", pending_polls = 2 }
+--     local link = paciolan.new(box:client_options())
+--     box:control("POST", "/_sandbox/clock", { advance_s = 60 })
+--     box:stop()
+--
+-- The child runs under the same Lua and the same search paths as the caller, and lives until `stop`.
+-- @module paciolan.sandbox.child
+local cjson = require("cjson").new()
+local curl = require "paciolan.transport.curl"
+
+local child = {}
+
+local Box = {}
+Box.__index = Box
+Box.__name = "paciolan.sandbox.child"
+
+local function quote(text)
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+-- The interpreter that runs this very program.
+local function interpreter()
+  local lowest = 0
+  while arg and arg[lowest - 1] do
+    lowest = lowest - 1
+  end
+  local name = lowest < 0 and arg[lowest] or ""
+  local is_lua = name:find("lua[jit%d.]*$")
+  return is_lua and name or (rawget(_G, "jit") and "luajit" or "lua5.4")
+end
+
+-- Options of `start` and the words of the command line that carry them.
+local OPTIONS = {
+  seed = "--seed", port = "--port", token_lifetime_s = "--token-lifetime", pending_polls = "--pending-polls",
+}
+
+-- The code given with -e does everything; /dev/null stands where Lua wants a script before the words of `arg`.
+local function command_line(options)
+  local words = { "exec", "env", "LUA_PATH=" .. quote(package.path), "LUA_CPATH=" .. quote(package.cpath),
+    quote(interpreter()), "-e", quote("os.exit(require('paciolan.cli').main(arg), true)"), "/dev/null", "sandbox",
+    options.port and "" or "--port 0", options.verbose and "" or "--quiet" }
+  for name, value in pairs(options) do
+    if OPTIONS[name] then
+      words[#words + 1] = OPTIONS[name] .. " " .. quote(type(value) == "number" and ("%d"):format(value) or value)
+    elseif name ~= "verbose" then
+      error("sandbox.child: unknown option " .. tostring(name), 3)
+    end
+  end
+  -- The shell tells its pid and becomes the sandbox; both streams come back in the pipe.
+  return "echo $$; " .. table.concat(words, " ") .. " 2>&1"
+end
+
+local SETTINGS = { BASE_URL = "base_url", APPLICATION_ID = "application_id", API_KEY = "api_key",
+  CHANNEL_CODE = "channel_code", ORGANIZATION_ID = "organization_id", USER_AGENT = "user_agent",
+  AUTH_CODE = "auth_code" }
+
+-- The start text holds every setting; the authorization code is the last one.
+local function read_start_text(box)
+  local seen = {}
+  for line in box._pipe:lines() do
+    seen[#seen + 1] = line
+    local name, value = line:match("^%s*export PACIOLAN_([%u_]+)='(.*)'$")
+    if SETTINGS[name] then
+      box[SETTINGS[name]] = value
+    end
+    if box.auth_code then
+      return true
+    end
+  end
+  return nil, table.concat(seen, "\n")
+end
+
+--- Starts a sandbox and waits until it listens.
+-- @tparam[opt] table options `seed`, `port` (default: any free one), `token_lifetime_s`, `pending_polls`, `verbose` (one
+-- line per request, which `stop` returns; not for long runs, since nobody reads the pipe)
+-- @treturn Box `base_url`, `port`, `pid`, `application_id`, `api_key`, `channel_code`, `organization_id`, `user_agent`,
+-- `auth_code`. Raises with the child's output when it does not start.
+function child.start(options)
+  options = options or {}
+  local box = setmetatable({ _pipe = assert(io.popen(command_line(options), "r")), _transport = curl.new() }, Box)
+  box.pid = tonumber(box._pipe:read("*l"))
+  local ok, output = read_start_text(box)
+  if not ok then
+    box._pipe:close()
+    error("the sandbox did not start:\n" .. output, 2)
+  end
+  box.port = tonumber(box.base_url:match(":(%d+)$"))
+  return box
+end
+
+--- The settings for `paciolan.new`. Its authorization code works once.
+-- @tparam[opt] table more options to add or replace
+-- @treturn table
+function Box:client_options(more)
+  local options = { base_url = self.base_url, application_id = self.application_id, api_key = self.api_key,
+    channel_code = self.channel_code, organization_id = self.organization_id, user_agent = self.user_agent,
+    auth = { code = self.auth_code } }
+  for key, value in pairs(more or {}) do
+    options[key] = value
+  end
+  return options
+end
+
+--- Sends a plain request and reads the JSON answer: for control calls under `/_sandbox/`, and for specs that send what
+-- no client would.
+-- @tparam string method
+-- @tparam string path
+-- @tparam[opt] table payload
+-- @tparam[opt] table headers by name
+-- @treturn table the decoded body
+-- @treturn number the status
+function Box:control(method, path, payload, headers)
+  local list = {}
+  for name, value in pairs(headers or {}) do
+    list[#list + 1] = { name, value }
+  end
+  local answer, failure = self._transport:send {
+    method = method, url = self.base_url .. path, headers = list, body = payload and cjson.encode(payload) or nil,
+  }
+  if not answer then
+    error("the sandbox did not answer: " .. failure.message, 2)
+  end
+  return cjson.decode(answer.body), answer.status
+end
+
+--- Gives a new authorization code, for a client that logs in afresh.
+-- @treturn string
+function Box:new_auth_code()
+  return self:control("POST", "/_sandbox/tokens/code").code
+end
+
+--- Ends the child and waits for it. May be called more than once.
+-- @treturn ?string what it printed since it was ready; nil when it was stopped before
+function Box:stop()
+  if not self._pipe then
+    return nil
+  end
+  os.execute(("kill %d"):format(self.pid))
+  local pipe = self._pipe
+  self._pipe = nil
+  self._transport:close()
+  local output = pipe:read("*a")
+  pipe:close()
+  return output
+end
+
+return child

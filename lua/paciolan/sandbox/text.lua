@@ -1,0 +1,59 @@
+--- Small readings and writings of text: percent-encoding, queries and the date
+-- forms of the service.
+-- @module paciolan.sandbox.text
+
+local text = {}
+
+--- Decodes percent-encoding.
+-- @tparam string encoded
+-- @treturn string
+function text.decode(encoded)
+  return (encoded:gsub("%%(%x%x)", function(hex)
+    return string.char(tonumber(hex, 16))
+  end))
+end
+
+--- Reads a query string.
+-- @tparam string query without the question mark
+-- @treturn table name to value
+-- @treturn[2] nil
+-- @treturn[2] string the name that stands there twice
+function text.query(query)
+  local values = {}
+  for pair in query:gmatch("[^&]+") do
+    local name, value = pair:match("^([^=]*)=?(.*)$")
+    name, value = text.decode((name:gsub("%+", " "))), text.decode((value:gsub("%+", " ")))
+    if values[name] then
+      return nil, name
+    end
+    values[name] = value
+  end
+  return values
+end
+
+local function split(seconds)
+  local whole = math.floor(seconds)
+  return whole, seconds - whole
+end
+
+--- `MM/dd/yyyy HH:mm:ss` without a zone, as the transfers have it; in UTC here.
+-- @tparam number seconds unix time
+function text.us_date(seconds)
+  return os.date("!%m/%d/%Y %H:%M:%S", (split(seconds)))
+end
+
+--- `2023-06-14T07:23:05.281+0000`, as the transfer history has it.
+-- @tparam number seconds unix time
+function text.iso_date(seconds)
+  local whole, fraction = split(seconds)
+  return os.date("!%Y-%m-%dT%H:%M:%S", whole) .. string.format(".%03d+0000", math.floor(fraction * 1000))
+end
+
+--- `2023-02-18T19:39:39.548608815Z` with nine digits, as the token answer has it.
+-- @tparam number seconds unix time
+function text.nano_date(seconds)
+  local whole, fraction = split(seconds)
+  return os.date("!%Y-%m-%dT%H:%M:%S", whole) .. string.format(".%09dZ", math.floor(fraction * 1e9))
+end
+
+return text

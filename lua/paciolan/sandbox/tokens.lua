@@ -1,0 +1,140 @@
+--- Authorization codes, access tokens and refresh tokens.
+-- A code is good for one exchange and founds a family. A refresh token is good
+-- for one rotation; using it again means that two parties hold it, and the whole
+-- family is revoked.
+-- @module paciolan.sandbox.tokens
+
+local ids = require "paciolan.sandbox.ids"
+
+local tokens = {}
+
+local Tokens = {}
+Tokens.__index = Tokens
+
+local CODE_COUNT = 20 -- a fresh one is issued on demand by issue_code
+
+--- @tparam string seed
+-- @tparam function now returns unix seconds, fractions allowed
+-- @treturn Tokens
+function tokens.new(seed, now)
+  local self = setmetatable({
+    codes = {}, counts = { exchanged = 0, refreshed = 0, refused = 0, families_revoked = 0 },
+    _now = now, _code_used = {}, _access = {}, _refresh = {}, _draw = ids.stream(seed, "bearer tokens"),
+  }, Tokens)
+  for _ = 1, CODE_COUNT do
+    self:issue_code()
+  end
+  return self
+end
+
+--- Issues one more authorization code.
+-- @treturn string
+function Tokens:issue_code()
+  local code = "code-" .. self._draw:text(20, ids.MIXED)
+  self.codes[#self.codes + 1] = code
+  self._code_used[code] = false
+  return code
+end
+
+--- @treturn table the codes that were not exchanged yet
+function Tokens:unused_codes()
+  local list = {}
+  for _, code in ipairs(self.codes) do
+    if not self._code_used[code] then
+      list[#list + 1] = code
+    end
+  end
+  return list
+end
+
+local function issue(self, family, lifetime_s)
+  local access, refresh = self._draw:text(43, ids.MIXED), self._draw:text(41, ids.MIXED)
+  self._access[access] = { family = family, expires_at = self._now() + lifetime_s }
+  self._refresh[refresh] = { family = family, used = false }
+  return { access = access, refresh = refresh, expires_at = self._access[access].expires_at }
+end
+
+local function refuse(self, message)
+  self.counts.refused = self.counts.refused + 1
+  return nil, message
+end
+
+--- Exchanges an authorization code.
+-- @tparam string code
+-- @tparam number lifetime_s
+-- @treturn table `access`, `refresh`, `expires_at`
+-- @treturn[2] nil
+-- @treturn[2] string why not
+function Tokens:exchange(code, lifetime_s)
+  if self._code_used[code] == nil then
+    return refuse(self, "The authorization code is not valid")
+  elseif self._code_used[code] then
+    return refuse(self, "The authorization code was used before")
+  end
+  self._code_used[code] = true
+  self.counts.exchanged = self.counts.exchanged + 1
+  return issue(self, { revoked = false }, lifetime_s)
+end
+
+--- Rotates a refresh token. The access token that came with it stays good until
+-- it expires.
+-- @tparam string refresh
+-- @tparam number lifetime_s
+-- @treturn table as `exchange`
+-- @treturn[2] nil
+-- @treturn[2] string why not
+function Tokens:rotate(refresh, lifetime_s)
+  local record = self._refresh[refresh]
+  if not record then
+    return refuse(self, "The refresh token is not valid")
+  elseif record.family.revoked or record.revoked then
+    return refuse(self, "The refresh token is revoked")
+  elseif record.used then
+    record.family.revoked = true
+    self.counts.families_revoked = self.counts.families_revoked + 1
+    return refuse(self, "The refresh token was used before; all its tokens are revoked now")
+  end
+  record.used = true
+  self.counts.refreshed = self.counts.refreshed + 1
+  return issue(self, record.family, lifetime_s)
+end
+
+--- Checks a bearer token.
+-- @tparam ?string access
+-- @treturn boolean true when it is good
+-- @treturn[2] nil
+-- @treturn[2] string error type
+-- @treturn[2] string message
+function Tokens:check(access)
+  local record = access and self._access[access]
+  if not access then
+    return nil, "UNAUTHORIZED", "Header Authorization must carry a bearer token"
+  elseif not record then
+    return nil, "UNAUTHORIZED", "The access token is not known"
+  elseif record.family.revoked or record.revoked then
+    return nil, "TOKEN_REVOKED", "The access token is revoked"
+  elseif self._now() >= record.expires_at then
+    return nil, "TOKEN_EXPIRED", "The access token is expired"
+  end
+  return true
+end
+
+--- Revokes all access tokens, and all refresh tokens when asked to.
+-- @tparam boolean with_refresh
+function Tokens:revoke(with_refresh)
+  for _, record in pairs(self._access) do
+    record.revoked = true
+  end
+  for _, record in pairs(with_refresh and self._refresh or {}) do
+    record.revoked = true
+  end
+end
+
+--- Ends the life of all access tokens now.
+function Tokens:expire()
+  for _, record in pairs(self._access) do
+    record.expires_at = math.min(record.expires_at, self._now())
+  end
+end
+
+return tokens

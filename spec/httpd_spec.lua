@@ -1,0 +1,416 @@
+local httpd = require "paciolan.httpd"
+local socket = require "socket"
+
+local WAIT_MS = 5000
+
+describe("paciolan.httpd", function()
+  local server, clients
+
+  before_each(function()
+    clients = {}
+  end)
+
+  after_each(function()
+    for _, client in ipairs(clients) do
+      client:close()
+    end
+    if server then
+      server:close()
+      server = nil
+    end
+  end)
+
+  local function listen(options)
+    server = assert(httpd.listen(options or {}))
+    return server
+  end
+
+  local function connect()
+    local client = assert(socket.connect("127.0.0.1", server:port()))
+    client:settimeout(5)
+    clients[#clients + 1] = client
+    return client
+  end
+
+  local function send(text, client)
+    client = client or connect()
+    assert(client:send(text))
+    return client
+  end
+
+  local function get(path, client)
+    return send("GET " .. path .. " HTTP/1.1\r\nHost: x\r\n\r\n", client)
+  end
+
+  -- Lets the server write what it holds; nothing new is expected.
+  local function flush()
+    assert.is_nil(server:next(0))
+    assert.is_nil(server:next(0))
+  end
+
+  -- Reads an answer; the server is turned while the client waits for bytes.
+  local function read(client)
+    local data, head_end = ""
+    client:settimeout(0)
+    local function more()
+      server:next(10)
+      local chunk, why, part = client:receive(65536)
+      data = data .. (chunk or part or "")
+      return why ~= "closed"
+    end
+    repeat
+      local open = more()
+      head_end = select(2, data:find("\r\n\r\n", 1, true))
+    until head_end or not open
+    if not head_end then
+      return nil, data
+    end
+    local head = data:sub(1, head_end)
+    local length = tonumber(head:match("[Cc]ontent%-[Ll]ength: (%d+)")) or 0
+    while #data < head_end + length and more() do end
+    client:settimeout(5)
+    return tonumber(head:match("^HTTP/1%.1 (%d+)")), data:sub(head_end + 1), head
+  end
+
+  describe("listen", function()
+    it("takes a free port on the loopback by default and shows it", function()
+      listen()
+      assert.is_true(server:port() > 0)
+      assert.equal("paciolan.httpd (open, port " .. string.format("%d", server:port()) .. ")", tostring(server))
+    end)
+
+    it("says when the port is in use", function()
+      listen()
+      local other, message = httpd.listen { port = server:port() }
+      assert.is_nil(other)
+      assert.truthy(message:find("in use", 1, true))
+    end)
+
+    local MISUSE = {
+      { "no table", nil }, { "an unknown option", { prot = 80 } }, { "a host name", { host = "example.com" } },
+      { "a port out of range", { port = 65536 } }, { "a port that is no number", { port = "80" } },
+      { "half a port", { port = 80.5 } }, { "a tiny header limit", { max_header_bytes = 10 } },
+      { "TLS without a key", { tls = { certificate = "x" } } }, { "TLS with more", { tls = { password = "x" } } },
+    }
+    for _, row in ipairs(MISUSE) do
+      it("raises for " .. row[1], function()
+        assert.has_error(function() httpd.listen(row[2]) end)
+      end)
+    end
+
+    it("says that bad PEM is bad PEM", function()
+      local none, message = httpd.listen { tls = { certificate = "x", key = "y" } }
+      assert.is_nil(none)
+      assert.truthy(message:find("PEM", 1, true))
+    end)
+  end)
+
+  describe("next", function()
+    it("answers nil when nothing came in time", function()
+      listen()
+      assert.is_nil(server:next(1))
+      assert.is_nil(server:next())
+    end)
+
+    it("gives path and query raw, header names in lower case, repeats joined, the body exact", function()
+      listen()
+      local body = "a\0b\r\n\255"
+      send("PUT /v1/a%20b:c/%2F?x=%31&y HTTP/1.1\r\nHost: x\r\nX-Thing: one\r\nx-thing: two\r\nEmpty:\r\n"
+        .. "Content-Length: 6\r\n\r\n" .. body)
+      local request = server:next(WAIT_MS)
+      assert.same({ "PUT", "/v1/a%20b:c/%2F", "x=%31&y" }, { request.method, request.path, request.query })
+      assert.equal("one, two", request.headers["x-thing"])
+      assert.equal("", request.headers.empty)
+      assert.equal(body, request.body)
+    end)
+
+    it("gathers a body that arrives in pieces, and a chunked one", function()
+      listen()
+      local client = send("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc")
+      assert.is_nil(server:next(20))
+      send("def", client)
+      assert.equal("abcdef", server:next(WAIT_MS).body)
+      send("POST /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+      assert.equal("abcde", server:next(WAIT_MS).body)
+    end)
+
+    it("answers 100-continue to a client that waits for it", function()
+      listen()
+      local client = send("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+      assert.is_nil(server:next(50))
+      assert.equal("HTTP/1.1 100 Continue", client:receive("*l"))
+      send("ok", client)
+      assert.equal("ok", server:next(WAIT_MS).body)
+    end)
+
+    it("refuses a body over the limit before it is sent", function()
+      listen { max_body_bytes = 10 }
+      send("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n0123456789")
+      assert.equal("0123456789", server:next(WAIT_MS).body)
+      local client = send("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n")
+      assert.equal(413, (read(client)))
+    end)
+
+    it("ends the connection when a chunked body passes the limit", function()
+      listen { max_body_bytes = 10 }
+      local client = send("POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        .. "b\r\n0123456789a\r\n0\r\n\r\n")
+      assert.is_nil((read(client)))
+      assert.is_nil(server:next(0))
+    end)
+
+    it("refuses headers over the limit", function()
+      listen { max_header_bytes = 4096 }
+      local client = send("GET / HTTP/1.1\r\nHost: x\r\nX-Long: " .. ("x"):rep(5000) .. "\r\n\r\n")
+      assert.equal(431, (read(client)))
+    end)
+
+    it("refuses a request line that is not HTTP", function()
+      listen()
+      local status = read(send("NONSENSE\r\n\r\n"))
+      assert.is_true(status == nil or status >= 400)
+      assert.is_nil(server:next(0))
+    end)
+
+    it("ends on SIGTERM when asked to watch signals", function()
+      listen { stop_on_signals = true }
+      os.execute("kill -TERM $PPID")
+      local request, why = server:next(WAIT_MS)
+      assert.is_nil(request)
+      assert.equal("stopped", why)
+    end)
+  end)
+
+  describe("reply", function()
+    it("sends status, headers and body", function()
+      listen()
+      local client = get("/a")
+      server:reply(server:next(WAIT_MS), 207, { ["Content-Type"] = "application/json", ["X-A"] = "b" }, '{"a":1}')
+      local status, body, head = read(client)
+      assert.same({ 207, '{"a":1}' }, { status, body })
+      assert.truthy(head:find("Content-Type: application/json\r\n", 1, true))
+      assert.truthy(head:find("X-A: b\r\n", 1, true))
+    end)
+
+    it("serves many requests on one connection, pipelined ones in order", function()
+      listen()
+      local client = connect()
+      for i = 1, 3 do
+        get("/" .. i, client)
+        server:reply(server:next(WAIT_MS), 200, nil, "answer" .. i)
+        assert.equal("answer" .. i, select(2, read(client)))
+      end
+      local one = "GET /x HTTP/1.1\r\nHost: x\r\n\r\n"
+      send(one .. one:gsub("/x", "/y"), client)
+      local first = server:next(WAIT_MS)
+      assert.is_nil(server:next(20))
+      server:reply(first, 200, nil, "first")
+      local second = server:next(WAIT_MS)
+      assert.same({ "/x", "/y" }, { first.path, second.path })
+      server:reply(second, 200, nil, "second")
+      flush()
+      server:close()
+      assert.truthy(client:receive("*a"):find("\r\n\r\nfirstHTTP/1.1 200.*\r\n\r\nsecond$"))
+    end)
+
+    it("holds many requests and answers them in any order", function()
+      listen()
+      local waiting, by_path = {}, {}
+      for i = 1, 40 do
+        by_path["/" .. i] = get("/" .. i)
+      end
+      for i = 1, 40 do
+        waiting[i] = assert(server:next(WAIT_MS))
+      end
+      for i = 40, 1, -1 do
+        server:reply(waiting[i], 200, nil, waiting[i].path)
+        assert.equal(waiting[i].path, select(2, read(by_path[waiting[i].path])))
+      end
+    end)
+
+    it("sends large answers whole", function()
+      listen()
+      local body = ("0123456789abcdef"):rep(65536 * 8)
+      local client = get("/large")
+      server:reply(server:next(WAIT_MS), 200, nil, body)
+      local status, got = read(client)
+      assert.equal(200, status)
+      assert.is_true(got == body)
+    end)
+
+    it("packs the body on request", function()
+      listen()
+      local client = get("/a")
+      local text = ("compress me "):rep(1000)
+      server:reply(server:next(WAIT_MS), 200, nil, text, { gzip = true })
+      local _, packed, head = read(client)
+      assert.truthy(head:find("Content-Encoding: gzip", 1, true))
+      assert.is_true(#packed < #text / 10)
+      local name = os.tmpname()
+      local file = assert(io.open(name, "wb"))
+      file:write(packed)
+      file:close()
+      local pipe = io.popen("gzip -dc < " .. name)
+      local unpacked = pipe:read("*a")
+      pipe:close()
+      os.remove(name)
+      assert.equal(text, unpacked)
+    end)
+
+    it("does not pack an empty body", function()
+      listen()
+      local client = get("/a")
+      server:reply(server:next(WAIT_MS), 204, nil, "", { gzip = true })
+      local status, _, head = read(client)
+      assert.equal(204, status)
+      assert.is_nil(head:find("gzip", 1, true))
+    end)
+
+    local MISUSE = {
+      { "a line break in a value", 200, { ["X-A"] = "b\r\nX-Evil: 1" } },
+      { "a NUL in a value", 200, { ["X-A"] = "b\0c" } },
+      { "a line break in a name", 200, { ["X-A\r\nX-Evil"] = "1" } },
+      { "a name with a colon", 200, { ["X-A:"] = "1" } },
+      { "a value that is no string", 200, { ["X-A"] = 1 } },
+      { "a status below 200", 100 }, { "a status over 599", 600 }, { "a status that is no number", "200" },
+      { "a body with 204", 204, nil, "x" }, { "an unknown option", 200, nil, "x", { zip = true } },
+      { "a length of its own", 200, { ["Content-Length"] = "5" }, "x" },
+    }
+    for _, row in ipairs(MISUSE) do
+      it("raises for " .. row[1] .. ", and the request can still be answered", function()
+        listen()
+        local client = get("/a")
+        local request = server:next(WAIT_MS)
+        assert.has_error(function() server:reply(request, row[2], row[3], row[4], row[5]) end)
+        server:reply(request, 200, nil, "fine")
+        assert.equal("fine", select(2, read(client)))
+      end)
+    end
+
+    it("raises for a second answer and for what is no request", function()
+      listen()
+      get("/a")
+      local request = server:next(WAIT_MS)
+      server:reply(request, 200)
+      assert.has_error(function() server:reply(request, 200) end)
+      assert.has_error(function() server:drop(request) end)
+      assert.has_error(function() server:reply({}, 200) end)
+      assert.has_error(function() server:reply({ handle = io.stdout }, 200) end)
+    end)
+
+    it("does not mind a client that has left", function()
+      listen()
+      local client = get("/a")
+      local request = server:next(WAIT_MS)
+      client:close()
+      server:reply(request, 200, nil, "nobody reads this")
+      flush()
+      local other = get("/b")
+      server:reply(server:next(WAIT_MS), 200, nil, "alive")
+      assert.equal("alive", select(2, read(other)))
+    end)
+  end)
+
+  describe("drop", function()
+    it("closes without a byte of an answer", function()
+      listen()
+      local client = get("/a")
+      server:drop(server:next(WAIT_MS))
+      local status, data = read(client)
+      assert.is_nil(status)
+      assert.equal("", data)
+    end)
+
+    it("happens to a request that the program forgets", function()
+      listen()
+      local client = get("/a")
+      assert.truthy(server:next(WAIT_MS))
+      collectgarbage()
+      collectgarbage()
+      assert.is_nil((read(client)))
+    end)
+  end)
+
+  describe("close", function()
+    it("may be repeated, and everything else raises after it", function()
+      listen()
+      get("/a")
+      local request = server:next(WAIT_MS)
+      get("/b")
+      server:close()
+      server:close()
+      assert.equal("paciolan.httpd (closed)", tostring(server))
+      assert.has_error(function() server:next(0) end)
+      assert.has_error(function() server:port() end)
+      assert.has_error(function() server:reply(request, 200) end)
+      assert.has_error(function() server:drop(request) end)
+    end)
+
+    it("sends an answer that was given just before", function()
+      listen()
+      local client = get("/a")
+      server:reply(server:next(WAIT_MS), 200, nil, "last words")
+      server:close()
+      assert.truthy(client:receive("*a"):find("last words", 1, true))
+    end)
+
+    it("happens on collection, with requests in hand", function()
+      listen()
+      local port = server:port()
+      get("/a")
+      local request = server:next(WAIT_MS)
+      server = nil
+      collectgarbage()
+      collectgarbage()
+      server = assert(httpd.listen { port = port })
+      assert.has_error(function() server:reply(request, 200) end)
+    end)
+  end)
+
+  describe("TLS", function()
+    local folder
+
+    local function slurp(name)
+      local file = assert(io.open(folder .. "/" .. name))
+      local text = file:read("*a")
+      file:close()
+      return text
+    end
+
+    setup(function()
+      folder = os.tmpname()
+      os.remove(folder)
+      local made = os.execute("mkdir " .. folder .. " && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256"
+        .. " -nodes -days 2 -subj /CN=localhost -keyout " .. folder .. "/key.pem -out " .. folder
+        .. "/cert.pem 2>/dev/null")
+      assert(made == true or made == 0)
+    end)
+
+    teardown(function()
+      os.remove(folder .. "/key.pem")
+      os.remove(folder .. "/cert.pem")
+      os.remove(folder)
+    end)
+
+    it("serves with the given certificate", function()
+      listen { tls = { certificate = slurp("cert.pem"), key = slurp("key.pem") } }
+      local pipe = io.popen(string.format(
+        "printf 'GET /safe HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n' |"
+        .. " openssl s_client -quiet -verify_return_error -CAfile %s/cert.pem -connect 127.0.0.1:%d 2>/dev/null",
+        folder, server:port()))
+      local request = assert(server:next(WAIT_MS))
+      assert.equal("/safe", request.path)
+      server:reply(request, 200, nil, "over TLS")
+      server:next(200)
+      server:close()
+      local answer = pipe:read("*a")
+      pipe:close()
+      assert.truthy(answer:find("over TLS", 1, true))
+    end)
+
+    it("does not answer plain HTTP there", function()
+      listen { tls = { certificate = slurp("cert.pem"), key = slurp("key.pem") } }
+      assert.is_nil((read(get("/plain"))))
+    end)
+  end)
+end)

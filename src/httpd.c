@@ -1,0 +1,749 @@
+/* httpd.c: paciolan.httpd, a small HTTP/1.1 server on libmicrohttpd for the
+** sandbox, the receiver and specs.
+**
+** It has no thread of its own and no callback into Lua. libmicrohttpd runs
+** inside server:next, which collects one complete request, parks its connection
+** and returns the request as a table; the program answers now or later with
+** server:reply, or resets the connection with server:drop. Any number of
+** requests may wait for their answers at the same time.
+**
+** Ownership: the server userdata owns the daemon; the daemon owns connections;
+** each connection owns one exchange, freed by the completion callback. A
+** request table holds a handle that points at its exchange and is cut off when
+** either side goes first. A handle that is collected unanswered drops its
+** connection, so a forgotten request never hangs a client. */
+#include <stdint.h>
+
+#include "lpac_compat.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#if MHD_VERSION < 0x00097400
+#error "libmicrohttpd 0.9.74 or newer is needed (MHD_run_wait)"
+#endif
+
+#define SERVER_TYPE "paciolan.httpd.server"
+#define HANDLE_TYPE "paciolan.httpd.request"
+
+#define DEFAULT_MAX_BODY   (8 * 1024 * 1024) /* an SNS message has at most 256 KiB, a lock 100 tokens */
+#define DEFAULT_MAX_HEADER (64 * 1024)       /* request line, request headers and answer headers together */
+#define MIN_MAX_HEADER     4096
+#define IDLE_TIMEOUT_S     60u
+#define MAX_CONNECTIONS    1000u
+#define MAX_GZIP_INPUT     (1024u * 1024 * 1024) /* zlib counts in unsigned int; larger bodies go out plain */
+#define SIGNAL_SLICE_MS    200                   /* a signal between the check and the wait is seen this late at most */
+
+typedef enum exchange_state {
+  EXCHANGE_NEW,     /* only the request line is there */
+  EXCHANGE_READING, /* the body is arriving */
+  EXCHANGE_READY,   /* complete and suspended, not yet given to Lua */
+  EXCHANGE_TAKEN,   /* suspended, in the hands of Lua */
+  EXCHANGE_ANSWERED,
+  EXCHANGE_DROPPED
+} exchange_state;
+
+typedef struct text {
+  char *data;
+  size_t length, capacity;
+} text;
+
+typedef struct handle handle;
+typedef struct server server;
+
+/* One request on its way through the server. */
+typedef struct exchange {
+  server *owner;
+  struct MHD_Connection *connection;
+  handle *given;                 /* the Lua side, or NULL */
+  struct MHD_Response *response; /* owned until it is queued */
+  unsigned int status;
+  exchange_state state;
+  char *method, *target; /* owned; target still percent-encoded, query included */
+  text headers;          /* name NUL value NUL …, names in lower case */
+  text body;
+  struct exchange *previous, *next; /* every exchange of the server, oldest first */
+} exchange;
+
+struct handle {
+  exchange *exchange; /* NULL once answered, dropped or cut off by close */
+};
+
+struct server {
+  struct MHD_Daemon *daemon; /* NULL: closed */
+  exchange *first, *last;
+  size_t max_body;
+  int watches_signals;
+  struct sigaction old_int, old_term;
+};
+
+/* Signals belong to the process, so the request to stop does as well. */
+static volatile sig_atomic_t stop_requested;
+
+static void on_signal(int number) {
+  (void)number;
+  stop_requested = 1;
+}
+
+/* ---- exchanges: plain C, called by libmicrohttpd ---- */
+
+static int text_reserve(text *t, size_t capacity) {
+  if (capacity <= t->capacity) {
+    return 1;
+  }
+  char *grown = realloc(t->data, capacity);
+  if (!grown) {
+    return 0;
+  }
+  t->data = grown;
+  t->capacity = capacity;
+  return 1;
+}
+
+static int text_append(text *t, const char *data, size_t length) {
+  size_t needed = t->length + length;
+  if (needed > t->capacity && !text_reserve(t, needed < 2 * t->capacity ? 2 * t->capacity : needed)) {
+    return 0;
+  }
+  memcpy(t->data + t->length, data, length);
+  t->length = needed;
+  return 1;
+}
+
+static void text_free(text *t) {
+  free(t->data);
+  memset(t, 0, sizeof *t);
+}
+
+static void exchange_free(exchange *e) {
+  server *s = e->owner;
+  *(e->previous ? &e->previous->next : &s->first) = e->next;
+  *(e->next ? &e->next->previous : &s->last) = e->previous;
+  if (e->given) {
+    e->given->exchange = NULL;
+  }
+  if (e->response) {
+    MHD_destroy_response(e->response);
+  }
+  free(e->method);
+  free(e->target);
+  text_free(&e->headers);
+  text_free(&e->body);
+  free(e);
+}
+
+/* First sight of a request. What it returns becomes the request's context. */
+static void *on_target(void *context, const char *target, struct MHD_Connection *connection) {
+  server *s = context;
+  exchange *e = calloc(1, sizeof *e);
+  if (!e) {
+    return NULL;
+  }
+  e->owner = s;
+  e->connection = connection;
+  e->target = strdup(target);
+  e->previous = s->last;
+  *(s->last ? &s->last->next : &s->first) = e;
+  s->last = e;
+  return e;
+}
+
+static void on_completed(void *context, struct MHD_Connection *connection, void **request,
+                         enum MHD_RequestTerminationCode code) {
+  (void)context, (void)connection, (void)code;
+  if (*request) {
+    exchange_free(*request);
+    *request = NULL;
+  }
+}
+
+static enum MHD_Result on_header(void *context, enum MHD_ValueKind kind, const char *name, const char *value) {
+  (void)kind;
+  text *headers = context;
+  size_t start = headers->length, length = strlen(name) + 1;
+  if (!text_append(headers, name, length)) {
+    return MHD_NO;
+  }
+  for (size_t i = start; i < start + length; i++) {
+    headers->data[i] = (char)tolower((unsigned char)headers->data[i]);
+  }
+  const char *kept = value ? value : "";
+  return text_append(headers, kept, strlen(kept) + 1) ? MHD_YES : MHD_NO;
+}
+
+static enum MHD_Result refuse_large(struct MHD_Connection *connection) {
+  struct MHD_Response *r = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+  if (!r) {
+    return MHD_NO;
+  }
+  MHD_add_response_header(r, "Connection", "close");
+  enum MHD_Result queued = MHD_queue_response(connection, MHD_HTTP_CONTENT_TOO_LARGE, r);
+  MHD_destroy_response(r);
+  return queued;
+}
+
+/* The headers are there. A body that announces itself as too large is refused
+** before it is read. */
+static enum MHD_Result exchange_begin(exchange *e, const char *method) {
+  e->method = strdup(method);
+  if (!e->method || !e->target) {
+    return MHD_NO;
+  }
+  int copied = MHD_get_connection_values(e->connection, MHD_HEADER_KIND, on_header, &e->headers);
+  int wanted = MHD_get_connection_values(e->connection, MHD_HEADER_KIND, NULL, NULL);
+  if (copied != wanted) {
+    return MHD_NO;
+  }
+  e->state = EXCHANGE_READING;
+  const char *length = MHD_lookup_connection_value(e->connection, MHD_HEADER_KIND, "Content-Length");
+  if (!length) {
+    return MHD_YES;
+  }
+  unsigned long long announced = strtoull(length, NULL, 10);
+  if (announced > e->owner->max_body) {
+    return refuse_large(e->connection);
+  }
+  return text_reserve(&e->body, (size_t)announced) ? MHD_YES : MHD_NO;
+}
+
+/* A chunked body that grows past the limit ends the connection: there is no
+** place in the protocol to answer in the middle of an upload. */
+static enum MHD_Result exchange_read(exchange *e, const char *data, size_t *size) {
+  if (*size > e->owner->max_body - e->body.length || !text_append(&e->body, data, *size)) {
+    return MHD_NO;
+  }
+  *size = 0;
+  return MHD_YES;
+}
+
+static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url, const char *method,
+                                  const char *version, const char *data, size_t *size, void **request) {
+  (void)context, (void)url, (void)version;
+  exchange *e = *request;
+  if (!e) {
+    return MHD_NO;
+  }
+  switch (e->state) {
+  case EXCHANGE_NEW:
+    return exchange_begin(e, method);
+  case EXCHANGE_READING:
+    if (*size > 0) {
+      return exchange_read(e, data, size);
+    }
+    e->state = EXCHANGE_READY;
+    MHD_suspend_connection(connection);
+    return MHD_YES;
+  case EXCHANGE_ANSWERED:
+    return MHD_queue_response(connection, e->status, e->response);
+  case EXCHANGE_READY:
+  case EXCHANGE_TAKEN:
+  case EXCHANGE_DROPPED:
+    break;
+  }
+  return MHD_NO;
+}
+
+/* Cuts the handle off and lets libmicrohttpd go on with the connection. */
+static void exchange_resume(exchange *e, exchange_state state) {
+  e->state = state;
+  if (e->given) {
+    e->given->exchange = NULL;
+    e->given = NULL;
+  }
+  MHD_resume_connection(e->connection);
+}
+
+/* Resets the connection. A linger time of zero turns the close into a reset;
+** dissolving the association at once keeps libmicrohttpd's orderly shutdown
+** from sending an end-of-stream first. */
+static void exchange_drop(exchange *e) {
+  const union MHD_ConnectionInfo *info = MHD_get_connection_info(e->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+  if (info) {
+    struct linger now = { .l_onoff = 1, .l_linger = 0 };
+    struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+    setsockopt(info->connect_fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    (void)!connect(info->connect_fd, &nobody, sizeof nobody);
+  }
+  exchange_resume(e, EXCHANGE_DROPPED);
+}
+
+/* ---- the server object ---- */
+
+static server *check_open(lua_State *L) {
+  server *s = luaL_checkudata(L, 1, SERVER_TYPE);
+  if (!s->daemon) {
+    luaL_error(L, "the server is closed");
+  }
+  return s;
+}
+
+/* Answers that were given but not yet written get one chance to leave. */
+static void server_shut(server *s) {
+  if (!s->daemon) {
+    return;
+  }
+  MHD_run(s->daemon);
+  for (exchange *e = s->first; e; e = e->next) {
+    if (e->state == EXCHANGE_READY || e->state == EXCHANGE_TAKEN) {
+      exchange_resume(e, EXCHANGE_DROPPED);
+    }
+  }
+  MHD_stop_daemon(s->daemon);
+  s->daemon = NULL;
+  if (s->watches_signals) {
+    sigaction(SIGINT, &s->old_int, NULL);
+    sigaction(SIGTERM, &s->old_term, NULL);
+    s->watches_signals = 0;
+  }
+}
+
+static int l_close(lua_State *L) {
+  server_shut(luaL_checkudata(L, 1, SERVER_TYPE));
+  return 0;
+}
+
+static unsigned int server_port(const server *s) {
+  const union MHD_DaemonInfo *info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_BIND_PORT);
+  return info ? info->port : 0;
+}
+
+static int l_tostring(lua_State *L) {
+  const server *s = luaL_checkudata(L, 1, SERVER_TYPE);
+  if (s->daemon) {
+    lua_pushfstring(L, "paciolan.httpd (open, port %d)", (int)server_port(s));
+  } else {
+    lua_pushliteral(L, "paciolan.httpd (closed)");
+  }
+  return 1;
+}
+
+static int l_port(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)server_port(check_open(L)));
+  return 1;
+}
+
+static int64_t monotonic_ms(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static exchange *first_ready(const server *s) {
+  exchange *e = s->first;
+  while (e && e->state != EXCHANGE_READY) {
+    e = e->next;
+  }
+  return e;
+}
+
+/* Runs the daemon until a request is complete, the time is up or a signal
+** asked to stop. One turn is always made, so a timeout of 0 does work. */
+static exchange *server_wait(server *s, int64_t timeout_ms) {
+  int64_t deadline = monotonic_ms() + timeout_ms;
+  exchange *e = first_ready(s);
+  int64_t left = timeout_ms;
+  while (!e && !(s->watches_signals && stop_requested)) {
+    int slice = left > SIGNAL_SLICE_MS && s->watches_signals ? SIGNAL_SLICE_MS : (int)left;
+    if (MHD_run_wait(s->daemon, slice) != MHD_YES) {
+      break;
+    }
+    e = first_ready(s);
+    left = deadline - monotonic_ms();
+    if (left <= 0) {
+      break;
+    }
+  }
+  return e;
+}
+
+/* Repeats of a header become one value, joined as RFC 9110 section 5.3 says. */
+static void push_headers(lua_State *L, const text *headers) {
+  lua_newtable(L);
+  const char *at = headers->data, *end = headers->data + headers->length;
+  while (headers->data && at < end) {
+    const char *name = at, *value = at + strlen(at) + 1;
+    at = value + strlen(value) + 1;
+    if (lpac_getfield(L, -1, name) == LUA_TSTRING) {
+      lua_pushfstring(L, "%s, %s", lua_tostring(L, -1), value);
+      lua_remove(L, -2);
+    } else {
+      lua_pop(L, 1);
+      lua_pushstring(L, value);
+    }
+    lua_setfield(L, -2, name);
+  }
+}
+
+/* The handle is linked before anything else is built: should memory run out
+** half-way, its collection drops the connection. */
+static void push_request(lua_State *L, exchange *e) {
+  lua_createtable(L, 0, 6);
+  handle *h = lua_newuserdatauv(L, sizeof *h, 0);
+  h->exchange = NULL;
+  luaL_setmetatable(L, HANDLE_TYPE);
+  h->exchange = e;
+  e->given = h;
+  e->state = EXCHANGE_TAKEN;
+  lua_setfield(L, -2, "handle");
+
+  lua_pushstring(L, e->method);
+  lua_setfield(L, -2, "method");
+  const char *query = strchr(e->target, '?');
+  lua_pushlstring(L, e->target, query ? (size_t)(query - e->target) : strlen(e->target));
+  lua_setfield(L, -2, "path");
+  lua_pushstring(L, query ? query + 1 : "");
+  lua_setfield(L, -2, "query");
+  push_headers(L, &e->headers);
+  lua_setfield(L, -2, "headers");
+  lua_pushlstring(L, e->body.data ? e->body.data : "", e->body.length);
+  lua_setfield(L, -2, "body");
+  text_free(&e->headers);
+  text_free(&e->body);
+}
+
+static int64_t check_whole(lua_State *L, int index, const char *name, int64_t low, int64_t high) {
+  int64_t value = 0;
+  if (!lpac_to_integer(L, index, &value) || value < low || value > high) {
+    luaL_error(L, "%s must be a whole number from %d to %d", name, (int)low, (int)high);
+  }
+  return value;
+}
+
+static int l_next(lua_State *L) {
+  server *s = check_open(L);
+  int64_t timeout_ms = lua_isnoneornil(L, 2) ? 0 : check_whole(L, 2, "timeout_ms", 0, INT32_MAX);
+  exchange *e = server_wait(s, timeout_ms);
+  if (e) {
+    push_request(L, e);
+    return 1;
+  }
+  lua_pushnil(L);
+  if (s->watches_signals && stop_requested) {
+    lua_pushliteral(L, "stopped");
+    return 2;
+  }
+  return 1;
+}
+
+/* ---- answers ---- */
+
+static handle *check_request(lua_State *L) {
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_getfield(L, 2, "handle");
+  handle *h = luaL_testudata(L, -1, HANDLE_TYPE);
+  luaL_argcheck(L, h != NULL, 2, "a request that server:next returned");
+  luaL_argcheck(L, h->exchange != NULL, 2, "this request was answered already");
+  return h;
+}
+
+static int is_header_name(const char *name, size_t length) {
+  return length > 0 && strspn(name, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+                                    "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == length;
+}
+
+static int has_line_break(const char *value, size_t length) {
+  return memchr(value, '\r', length) || memchr(value, '\n', length) || memchr(value, '\0', length);
+}
+
+/* Raises unless every entry is a header that may be sent. */
+static void check_headers(lua_State *L, int index) {
+  if (lua_isnil(L, index)) {
+    return;
+  }
+  luaL_checktype(L, index, LUA_TTABLE);
+  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+    luaL_argcheck(L, lua_type(L, -2) == LUA_TSTRING && lua_type(L, -1) == LUA_TSTRING, index,
+                  "header names and values must be strings");
+    size_t name_length, value_length;
+    const char *name = lua_tolstring(L, -2, &name_length);
+    const char *value = lua_tolstring(L, -1, &value_length);
+    luaL_argcheck(L, is_header_name(name, name_length), index, "a header name holds a forbidden character");
+    luaL_argcheck(L, !has_line_break(value, value_length), index, "a header value holds CR, LF or NUL");
+  }
+}
+
+/* Nothing here can raise: check_headers has seen the table. */
+static int add_headers(lua_State *L, int index, struct MHD_Response *response) {
+  int accepted = 1;
+  if (lua_isnil(L, index)) {
+    return 1;
+  }
+  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+    accepted &= MHD_add_response_header(response, lua_tostring(L, -2), lua_tostring(L, -1)) == MHD_YES;
+  }
+  return accepted;
+}
+
+static struct MHD_Response *gzip_response(const char *body, size_t length) {
+  z_stream z;
+  memset(&z, 0, sizeof z);
+  if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
+    return NULL;
+  }
+  size_t bound = deflateBound(&z, (uLong)length);
+  char *packed = malloc(bound);
+  struct MHD_Response *r = NULL;
+  if (packed) {
+    z.next_in = (Bytef *)(uintptr_t)body;
+    z.avail_in = (uInt)length;
+    z.next_out = (Bytef *)packed;
+    z.avail_out = (uInt)bound;
+    if (deflate(&z, Z_FINISH) == Z_STREAM_END) {
+      r = MHD_create_response_from_buffer(z.total_out, packed, MHD_RESPMEM_MUST_FREE);
+    }
+    if (!r) {
+      free(packed);
+    }
+  }
+  deflateEnd(&z);
+  if (r) {
+    MHD_add_response_header(r, "Content-Encoding", "gzip");
+    MHD_add_response_header(r, "Vary", "Accept-Encoding");
+  }
+  return r;
+}
+
+static int check_reply_options(lua_State *L, int index) {
+  if (lua_isnil(L, index)) {
+    return 0;
+  }
+  luaL_checktype(L, index, LUA_TTABLE);
+  int gzip = 0;
+  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+    luaL_argcheck(L, lua_type(L, -2) == LUA_TSTRING && strcmp(lua_tostring(L, -2), "gzip") == 0, index,
+                  "unknown option: only gzip is known");
+    gzip = lua_toboolean(L, -1);
+  }
+  return gzip;
+}
+
+static int l_reply(lua_State *L) {
+  lua_settop(L, 6);
+  check_open(L);
+  handle *h = check_request(L);
+  unsigned int status = (unsigned int)check_whole(L, 3, "status", 200, 599);
+  check_headers(L, 4);
+  size_t length = 0;
+  const char *body = luaL_optlstring(L, 5, "", &length);
+  int bodiless = status == MHD_HTTP_NO_CONTENT || status == MHD_HTTP_NOT_MODIFIED;
+  luaL_argcheck(L, length == 0 || !bodiless, 5, "an answer with this status has no body");
+  int gzip = check_reply_options(L, 6) && length > 0 && length < MAX_GZIP_INPUT;
+  luaL_checkstack(L, 4, "headers");
+
+  struct MHD_Response *r =
+      gzip ? gzip_response(body, length)
+           : MHD_create_response_from_buffer(length, (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY);
+  if (!r) {
+    return luaL_error(L, "not enough memory for the answer");
+  }
+  if (!add_headers(L, 4, r)) {
+    MHD_destroy_response(r);
+    return luaL_error(L, "a header of the answer cannot be set by the program");
+  }
+  h->exchange->status = status;
+  h->exchange->response = r;
+  exchange_resume(h->exchange, EXCHANGE_ANSWERED);
+  return 0;
+}
+
+static int l_drop(lua_State *L) {
+  lua_settop(L, 2);
+  check_open(L);
+  exchange_drop(check_request(L)->exchange);
+  return 0;
+}
+
+static int l_handle_gc(lua_State *L) {
+  handle *h = luaL_checkudata(L, 1, HANDLE_TYPE);
+  if (h->exchange) {
+    exchange_drop(h->exchange);
+  }
+  return 0;
+}
+
+/* ---- listen ---- */
+
+typedef struct listen_options {
+  struct sockaddr_storage address;
+  socklen_t address_length;
+  size_t max_body, max_header;
+  const char *certificate, *key; /* PEM text, held by the options table */
+  int watches_signals;
+} listen_options;
+
+static void check_known(lua_State *L, int index, const char *const names[]) {
+  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+    const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+    int i = 0;
+    while (names[i] && strcmp(names[i], key) != 0) {
+      i++;
+    }
+    if (!names[i]) {
+      luaL_error(L, "unknown option of httpd.listen");
+    }
+  }
+}
+
+static int64_t option_whole(lua_State *L, const char *name, int64_t fallback, int64_t low, int64_t high) {
+  lua_getfield(L, 1, name);
+  int64_t value = lua_isnil(L, -1) ? fallback : check_whole(L, -1, name, low, high);
+  lua_pop(L, 1);
+  return value;
+}
+
+static void read_address(lua_State *L, listen_options *o) {
+  uint16_t port = htons((uint16_t)option_whole(L, "port", 0, 0, 65535));
+  lua_getfield(L, 1, "host");
+  const char *host = lua_isnil(L, -1) ? "127.0.0.1" : luaL_checkstring(L, -1);
+  host = strcmp(host, "localhost") == 0 ? "127.0.0.1" : host;
+  struct sockaddr_in *v4 = (struct sockaddr_in *)&o->address;
+  struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&o->address;
+  if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = port;
+    o->address_length = sizeof *v4;
+  } else if (inet_pton(AF_INET6, host, &v6->sin6_addr) == 1) {
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = port;
+    o->address_length = sizeof *v6;
+  } else {
+    luaL_error(L, "host must be a numeric address or localhost");
+  }
+  lua_pop(L, 1);
+}
+
+static const char *read_pem(lua_State *L, const char *name) {
+  lua_getfield(L, -1, name);
+  if (lua_type(L, -1) != LUA_TSTRING) {
+    luaL_error(L, "tls.%s must be PEM text", name);
+  }
+  const char *pem = lua_tostring(L, -1);
+  lua_pop(L, 1);
+  return pem;
+}
+
+static void read_options(lua_State *L, listen_options *o) {
+  static const char *const names[] = { "host", "port", "max_body_bytes", "max_header_bytes", "tls", "stop_on_signals",
+                                       NULL };
+  static const char *const tls_names[] = { "certificate", "key", NULL };
+  luaL_checktype(L, 1, LUA_TTABLE);
+  check_known(L, 1, names);
+  memset(o, 0, sizeof *o);
+  read_address(L, o);
+  o->max_body = (size_t)option_whole(L, "max_body_bytes", DEFAULT_MAX_BODY, 0, MAX_GZIP_INPUT);
+  o->max_header = (size_t)option_whole(L, "max_header_bytes", DEFAULT_MAX_HEADER, MIN_MAX_HEADER, 1 << 24);
+  lua_getfield(L, 1, "stop_on_signals");
+  o->watches_signals = lua_toboolean(L, -1);
+  lua_getfield(L, 1, "tls");
+  if (!lua_isnil(L, -1)) {
+    luaL_argcheck(L, lua_istable(L, -1), 1, "tls must be a table of certificate and key");
+    check_known(L, lua_gettop(L), tls_names);
+    o->certificate = read_pem(L, "certificate");
+    o->key = read_pem(L, "key");
+  }
+  lua_pop(L, 2);
+}
+
+static struct MHD_Daemon *start_daemon(server *s, const listen_options *o) {
+  unsigned int flags = MHD_ALLOW_SUSPEND_RESUME;
+  struct MHD_OptionItem tls[] = { { MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)o->certificate },
+                                  { MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)o->key },
+                                  { MHD_OPTION_END, 0, NULL } };
+  flags |= MHD_is_feature_supported(MHD_FEATURE_EPOLL) == MHD_YES ? MHD_USE_EPOLL : 0;
+  flags |= o->address.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0;
+  flags |= o->certificate ? MHD_USE_TLS : 0;
+  return MHD_start_daemon(flags, 0, NULL, NULL, on_request, s, MHD_OPTION_SOCK_ADDR,
+                          (const struct sockaddr *)&o->address, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
+                          MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                          o->max_header, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT,
+                          MAX_CONNECTIONS, MHD_OPTION_ARRAY, o->certificate ? tls : tls + 2, MHD_OPTION_END);
+}
+
+/* libmicrohttpd does not say why it could not start: ask the system again. */
+static const char *start_failure(const listen_options *o, char *buffer, size_t size) {
+  int fd = socket(o->address.ss_family, SOCK_STREAM, 0);
+  int on = 1, code = 0;
+  if (fd >= 0) {
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    code = bind(fd, (const struct sockaddr *)&o->address, o->address_length) == 0 ? 0 : errno;
+    if (code == 0 && listen(fd, 1) != 0) {
+      code = errno;
+    }
+    close(fd);
+  }
+  if (code == EADDRINUSE) {
+    return "the port is in use by another program: choose another, or 0 for any free one";
+  }
+  if (code == 0 && o->certificate) {
+    return "the server could not start: check that tls.certificate and tls.key are PEM and belong together";
+  }
+  snprintf(buffer, size, "the server could not listen on this address: %s", code ? strerror(code) : "unknown reason");
+  return buffer;
+}
+
+static void watch_signals(server *s) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = on_signal;
+  sigemptyset(&action.sa_mask);
+  stop_requested = 0;
+  sigaction(SIGINT, &action, &s->old_int);
+  sigaction(SIGTERM, &action, &s->old_term);
+  s->watches_signals = 1;
+}
+
+static int l_listen(lua_State *L) {
+  listen_options o;
+  read_options(L, &o);
+  if (o.certificate && MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES) {
+    luaL_pushfail(L);
+    lua_pushliteral(L, "this libmicrohttpd was built without TLS");
+    return 2;
+  }
+  server *s = lua_newuserdatauv(L, sizeof *s, 0);
+  memset(s, 0, sizeof *s);
+  luaL_setmetatable(L, SERVER_TYPE);
+  s->max_body = o.max_body;
+  s->daemon = start_daemon(s, &o);
+  if (!s->daemon) {
+    char buffer[160];
+    luaL_pushfail(L);
+    lua_pushstring(L, start_failure(&o, buffer, sizeof buffer));
+    return 2;
+  }
+  if (o.watches_signals) {
+    watch_signals(s);
+  }
+  return 1;
+}
+
+static const luaL_Reg methods[] = { { "next", l_next }, { "reply", l_reply }, { "drop", l_drop },
+                                    { "port", l_port }, { "close", l_close }, { NULL, NULL } };
+static const luaL_Reg metamethods[] = {
+  { "__gc", l_close }, { "__close", l_close }, { "__tostring", l_tostring }, { NULL, NULL }
+};
+static const luaL_Reg functions[] = { { "listen", l_listen }, { NULL, NULL } };
+
+int luaopen_paciolan_httpd(lua_State *L);
+
+LPAC_EXPORT int luaopen_paciolan_httpd(lua_State *L) {
+  luaL_newmetatable(L, HANDLE_TYPE);
+  lua_pushcfunction(L, l_handle_gc);
+  lua_setfield(L, -2, "__gc");
+  luaL_newmetatable(L, SERVER_TYPE);
+  luaL_setfuncs(L, metamethods, 0);
+  luaL_newlib(L, methods);
+  lua_setfield(L, -2, "__index");
+  luaL_newlib(L, functions);
+  return 1;
+}
