@@ -43,7 +43,7 @@ MODULES      := core httpd
 OPTIONAL     := httpd
 SRC_core     := $(CORE)
 PKG_core     := libcurl libcrypto
-SRC_httpd    := src/httpd.c
+SRC_httpd    := src/httpd.c src/httpd_exchange.c
 PKG_httpd    := libmicrohttpd zlib
 
 # Where the headers of an ABI are. `make rock` sets INC_rock from what LuaRocks found.

@@ -14,12 +14,11 @@
 ** connection, so a forgotten request never hangs a client. */
 #include <stdint.h>
 
+#include "httpd_exchange.h"
 #include "lpac_compat.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <errno.h>
-#include <microhttpd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,237 +43,12 @@
 #define MAX_GZIP_INPUT     (1024u * 1024 * 1024) /* zlib counts in unsigned int; larger bodies go out plain */
 #define SIGNAL_SLICE_MS    200                   /* a signal between the check and the wait is seen this late at most */
 
-typedef enum exchange_state {
-  EXCHANGE_NEW,     /* only the request line is there */
-  EXCHANGE_READING, /* the body is arriving */
-  EXCHANGE_READY,   /* complete and suspended, not yet given to Lua */
-  EXCHANGE_TAKEN,   /* suspended, in the hands of Lua */
-  EXCHANGE_ANSWERED,
-  EXCHANGE_DROPPED
-} exchange_state;
-
-typedef struct text {
-  char *data;
-  size_t length, capacity;
-} text;
-
-typedef struct handle handle;
-typedef struct server server;
-
-/* One request on its way through the server. */
-typedef struct exchange {
-  server *owner;
-  struct MHD_Connection *connection;
-  handle *given;                 /* the Lua side, or NULL */
-  struct MHD_Response *response; /* owned until it is queued */
-  unsigned int status;
-  exchange_state state;
-  char *method, *target; /* owned; target still percent-encoded, query included */
-  text headers;          /* name NUL value NUL …, names in lower case */
-  text body;
-  struct exchange *previous, *next; /* every exchange of the server, oldest first */
-} exchange;
-
-struct handle {
-  exchange *exchange; /* NULL once answered, dropped or cut off by close */
-};
-
-struct server {
-  struct MHD_Daemon *daemon; /* NULL: closed */
-  exchange *first, *last;
-  size_t max_body;
-  int watches_signals;
-  struct sigaction old_int, old_term;
-};
-
 /* Signals belong to the process, so the request to stop does as well. */
 static volatile sig_atomic_t stop_requested;
 
 static void on_signal(int number) {
   (void)number;
   stop_requested = 1;
-}
-
-/* ---- exchanges: plain C, called by libmicrohttpd ---- */
-
-static int text_reserve(text *t, size_t capacity) {
-  if (capacity <= t->capacity) {
-    return 1;
-  }
-  char *grown = realloc(t->data, capacity);
-  if (!grown) {
-    return 0;
-  }
-  t->data = grown;
-  t->capacity = capacity;
-  return 1;
-}
-
-static int text_append(text *t, const char *data, size_t length) {
-  size_t needed = t->length + length;
-  if (needed > t->capacity && !text_reserve(t, needed < 2 * t->capacity ? 2 * t->capacity : needed)) {
-    return 0;
-  }
-  memcpy(t->data + t->length, data, length);
-  t->length = needed;
-  return 1;
-}
-
-static void text_free(text *t) {
-  free(t->data);
-  memset(t, 0, sizeof *t);
-}
-
-static void exchange_free(exchange *e) {
-  server *s = e->owner;
-  *(e->previous ? &e->previous->next : &s->first) = e->next;
-  *(e->next ? &e->next->previous : &s->last) = e->previous;
-  if (e->given) {
-    e->given->exchange = NULL;
-  }
-  if (e->response) {
-    MHD_destroy_response(e->response);
-  }
-  free(e->method);
-  free(e->target);
-  text_free(&e->headers);
-  text_free(&e->body);
-  free(e);
-}
-
-/* First sight of a request. What it returns becomes the request's context. */
-static void *on_target(void *context, const char *target, struct MHD_Connection *connection) {
-  server *s = context;
-  exchange *e = calloc(1, sizeof *e);
-  if (!e) {
-    return NULL;
-  }
-  e->owner = s;
-  e->connection = connection;
-  e->target = strdup(target);
-  e->previous = s->last;
-  *(s->last ? &s->last->next : &s->first) = e;
-  s->last = e;
-  return e;
-}
-
-static void on_completed(void *context, struct MHD_Connection *connection, void **request,
-                         enum MHD_RequestTerminationCode code) {
-  (void)context, (void)connection, (void)code;
-  if (*request) {
-    exchange_free(*request);
-    *request = NULL;
-  }
-}
-
-static enum MHD_Result on_header(void *context, enum MHD_ValueKind kind, const char *name, const char *value) {
-  (void)kind;
-  text *headers = context;
-  size_t start = headers->length, length = strlen(name) + 1;
-  if (!text_append(headers, name, length)) {
-    return MHD_NO;
-  }
-  for (size_t i = start; i < start + length; i++) {
-    headers->data[i] = (char)tolower((unsigned char)headers->data[i]);
-  }
-  const char *kept = value ? value : "";
-  return text_append(headers, kept, strlen(kept) + 1) ? MHD_YES : MHD_NO;
-}
-
-static enum MHD_Result refuse_large(struct MHD_Connection *connection) {
-  struct MHD_Response *r = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
-  if (!r) {
-    return MHD_NO;
-  }
-  MHD_add_response_header(r, "Connection", "close");
-  enum MHD_Result queued = MHD_queue_response(connection, MHD_HTTP_CONTENT_TOO_LARGE, r);
-  MHD_destroy_response(r);
-  return queued;
-}
-
-/* The headers are there. A body that announces itself as too large is refused
-** before it is read. */
-static enum MHD_Result exchange_begin(exchange *e, const char *method) {
-  e->method = strdup(method);
-  if (!e->method || !e->target) {
-    return MHD_NO;
-  }
-  int copied = MHD_get_connection_values(e->connection, MHD_HEADER_KIND, on_header, &e->headers);
-  int wanted = MHD_get_connection_values(e->connection, MHD_HEADER_KIND, NULL, NULL);
-  if (copied != wanted) {
-    return MHD_NO;
-  }
-  e->state = EXCHANGE_READING;
-  const char *length = MHD_lookup_connection_value(e->connection, MHD_HEADER_KIND, "Content-Length");
-  if (!length) {
-    return MHD_YES;
-  }
-  unsigned long long announced = strtoull(length, NULL, 10);
-  if (announced > e->owner->max_body) {
-    return refuse_large(e->connection);
-  }
-  return text_reserve(&e->body, (size_t)announced) ? MHD_YES : MHD_NO;
-}
-
-/* A chunked body that grows past the limit ends the connection: there is no
-** place in the protocol to answer in the middle of an upload. */
-static enum MHD_Result exchange_read(exchange *e, const char *data, size_t *size) {
-  if (*size > e->owner->max_body - e->body.length || !text_append(&e->body, data, *size)) {
-    return MHD_NO;
-  }
-  *size = 0;
-  return MHD_YES;
-}
-
-static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url, const char *method,
-                                  const char *version, const char *data, size_t *size, void **request) {
-  (void)context, (void)url, (void)version;
-  exchange *e = *request;
-  if (!e) {
-    return MHD_NO;
-  }
-  switch (e->state) {
-  case EXCHANGE_NEW:
-    return exchange_begin(e, method);
-  case EXCHANGE_READING:
-    if (*size > 0) {
-      return exchange_read(e, data, size);
-    }
-    e->state = EXCHANGE_READY;
-    MHD_suspend_connection(connection);
-    return MHD_YES;
-  case EXCHANGE_ANSWERED:
-    return MHD_queue_response(connection, e->status, e->response);
-  case EXCHANGE_READY:
-  case EXCHANGE_TAKEN:
-  case EXCHANGE_DROPPED:
-    break;
-  }
-  return MHD_NO;
-}
-
-/* Cuts the handle off and lets libmicrohttpd go on with the connection. */
-static void exchange_resume(exchange *e, exchange_state state) {
-  e->state = state;
-  if (e->given) {
-    e->given->exchange = NULL;
-    e->given = NULL;
-  }
-  MHD_resume_connection(e->connection);
-}
-
-/* Resets the connection. A linger time of zero turns the close into a reset;
-** dissolving the association at once keeps libmicrohttpd's orderly shutdown
-** from sending an end-of-stream first. */
-static void exchange_drop(exchange *e) {
-  const union MHD_ConnectionInfo *info = MHD_get_connection_info(e->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-  if (info) {
-    struct linger now = { .l_onoff = 1, .l_linger = 0 };
-    struct sockaddr nobody = { .sa_family = AF_UNSPEC };
-    setsockopt(info->connect_fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-    (void)!connect(info->connect_fd, &nobody, sizeof nobody);
-  }
-  exchange_resume(e, EXCHANGE_DROPPED);
 }
 
 /* ---- the server object ---- */
@@ -295,7 +69,7 @@ static void server_shut(server *s) {
   MHD_run(s->daemon);
   for (exchange *e = s->first; e; e = e->next) {
     if (e->state == EXCHANGE_READY || e->state == EXCHANGE_TAKEN) {
-      exchange_resume(e, EXCHANGE_DROPPED);
+      httpd_exchange_resume(e, EXCHANGE_DROPPED);
     }
   }
   MHD_stop_daemon(s->daemon);
@@ -338,26 +112,18 @@ static int64_t monotonic_ms(void) {
   return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static exchange *first_ready(const server *s) {
-  exchange *e = s->first;
-  while (e && e->state != EXCHANGE_READY) {
-    e = e->next;
-  }
-  return e;
-}
-
 /* Runs the daemon until a request is complete, the time is up or a signal
 ** asked to stop. One turn is always made, so a timeout of 0 does work. */
 static exchange *server_wait(server *s, int64_t timeout_ms) {
   int64_t deadline = monotonic_ms() + timeout_ms;
-  exchange *e = first_ready(s);
+  exchange *e = httpd_exchange_ready(s);
   int64_t left = timeout_ms;
   while (!e && !(s->watches_signals && stop_requested)) {
     int slice = left > SIGNAL_SLICE_MS && s->watches_signals ? SIGNAL_SLICE_MS : (int)left;
     if (MHD_run_wait(s->daemon, slice) != MHD_YES) {
       break;
     }
-    e = first_ready(s);
+    e = httpd_exchange_ready(s);
     left = deadline - monotonic_ms();
     if (left <= 0) {
       break;
@@ -407,8 +173,7 @@ static void push_request(lua_State *L, exchange *e) {
   lua_setfield(L, -2, "headers");
   lua_pushlstring(L, e->body.data ? e->body.data : "", e->body.length);
   lua_setfield(L, -2, "body");
-  text_free(&e->headers);
-  text_free(&e->body);
+  httpd_exchange_release(e);
 }
 
 static int64_t check_whole(lua_State *L, int index, const char *name, int64_t low, int64_t high) {
@@ -552,21 +317,21 @@ static int l_reply(lua_State *L) {
   }
   h->exchange->status = status;
   h->exchange->response = r;
-  exchange_resume(h->exchange, EXCHANGE_ANSWERED);
+  httpd_exchange_resume(h->exchange, EXCHANGE_ANSWERED);
   return 0;
 }
 
 static int l_drop(lua_State *L) {
   lua_settop(L, 2);
   check_open(L);
-  exchange_drop(check_request(L)->exchange);
+  httpd_exchange_drop(check_request(L)->exchange);
   return 0;
 }
 
 static int l_handle_gc(lua_State *L) {
   handle *h = luaL_checkudata(L, 1, HANDLE_TYPE);
   if (h->exchange) {
-    exchange_drop(h->exchange);
+    httpd_exchange_drop(h->exchange);
   }
   return 0;
 }
@@ -662,9 +427,9 @@ static struct MHD_Daemon *start_daemon(server *s, const listen_options *o) {
   flags |= MHD_is_feature_supported(MHD_FEATURE_EPOLL) == MHD_YES ? MHD_USE_EPOLL : 0;
   flags |= o->address.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0;
   flags |= o->certificate ? MHD_USE_TLS : 0;
-  return MHD_start_daemon(flags, 0, NULL, NULL, on_request, s, MHD_OPTION_SOCK_ADDR,
-                          (const struct sockaddr *)&o->address, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
-                          MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+  return MHD_start_daemon(flags, 0, NULL, NULL, httpd_on_request, s, MHD_OPTION_SOCK_ADDR,
+                          (const struct sockaddr *)&o->address, MHD_OPTION_URI_LOG_CALLBACK, httpd_on_target, s,
+                          MHD_OPTION_NOTIFY_COMPLETED, httpd_on_completed, s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
                           o->max_header, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT,
                           MAX_CONNECTIONS, MHD_OPTION_ARRAY, o->certificate ? tls : tls + 2, MHD_OPTION_END);
 }

@@ -1,0 +1,201 @@
+/* httpd_exchange.c: a request from its first line to its end, as libmicrohttpd
+** calls for it. A complete request is parked: its connection is suspended until
+** httpd.c answers or drops it. */
+#include "httpd_exchange.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static int text_reserve(text *t, size_t capacity) {
+  if (capacity <= t->capacity) {
+    return 1;
+  }
+  char *grown = realloc(t->data, capacity);
+  if (!grown) {
+    return 0;
+  }
+  t->data = grown;
+  t->capacity = capacity;
+  return 1;
+}
+
+static int text_append(text *t, const char *data, size_t length) {
+  size_t needed = t->length + length;
+  if (needed > t->capacity && !text_reserve(t, needed < 2 * t->capacity ? 2 * t->capacity : needed)) {
+    return 0;
+  }
+  memcpy(t->data + t->length, data, length);
+  t->length = needed;
+  return 1;
+}
+
+static void text_free(text *t) {
+  free(t->data);
+  memset(t, 0, sizeof *t);
+}
+
+static void exchange_free(exchange *e) {
+  server *s = e->owner;
+  *(e->previous ? &e->previous->next : &s->first) = e->next;
+  *(e->next ? &e->next->previous : &s->last) = e->previous;
+  if (e->given) {
+    e->given->exchange = NULL;
+  }
+  if (e->response) {
+    MHD_destroy_response(e->response);
+  }
+  free(e->method);
+  free(e->target);
+  text_free(&e->headers);
+  text_free(&e->body);
+  free(e);
+}
+
+/* First sight of a request. What it returns becomes the request's context. */
+void *httpd_on_target(void *context, const char *target, struct MHD_Connection *connection) {
+  server *s = context;
+  exchange *e = calloc(1, sizeof *e);
+  if (!e) {
+    return NULL;
+  }
+  e->owner = s;
+  e->connection = connection;
+  e->target = strdup(target);
+  e->previous = s->last;
+  *(s->last ? &s->last->next : &s->first) = e;
+  s->last = e;
+  return e;
+}
+
+void httpd_on_completed(void *context, struct MHD_Connection *connection, void **request,
+                        enum MHD_RequestTerminationCode code) {
+  (void)context, (void)connection, (void)code;
+  if (*request) {
+    exchange_free(*request);
+    *request = NULL;
+  }
+}
+
+static enum MHD_Result on_header(void *context, enum MHD_ValueKind kind, const char *name, const char *value) {
+  (void)kind;
+  text *headers = context;
+  size_t start = headers->length, length = strlen(name) + 1;
+  if (!text_append(headers, name, length)) {
+    return MHD_NO;
+  }
+  for (size_t i = start; i < start + length; i++) {
+    headers->data[i] = (char)tolower((unsigned char)headers->data[i]);
+  }
+  const char *kept = value ? value : "";
+  return text_append(headers, kept, strlen(kept) + 1) ? MHD_YES : MHD_NO;
+}
+
+static enum MHD_Result refuse_large(struct MHD_Connection *connection) {
+  struct MHD_Response *r = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+  if (!r) {
+    return MHD_NO;
+  }
+  MHD_add_response_header(r, "Connection", "close");
+  enum MHD_Result queued = MHD_queue_response(connection, MHD_HTTP_CONTENT_TOO_LARGE, r);
+  MHD_destroy_response(r);
+  return queued;
+}
+
+/* The headers are there. A body that announces itself as too large is refused
+** before it is read. */
+static enum MHD_Result exchange_begin(exchange *e, const char *method) {
+  e->method = strdup(method);
+  if (!e->method || !e->target) {
+    return MHD_NO;
+  }
+  int copied = MHD_get_connection_values(e->connection, MHD_HEADER_KIND, on_header, &e->headers);
+  int wanted = MHD_get_connection_values(e->connection, MHD_HEADER_KIND, NULL, NULL);
+  if (copied != wanted) {
+    return MHD_NO;
+  }
+  e->state = EXCHANGE_READING;
+  const char *length = MHD_lookup_connection_value(e->connection, MHD_HEADER_KIND, "Content-Length");
+  if (!length) {
+    return MHD_YES;
+  }
+  unsigned long long announced = strtoull(length, NULL, 10);
+  if (announced > e->owner->max_body) {
+    return refuse_large(e->connection);
+  }
+  return text_reserve(&e->body, (size_t)announced) ? MHD_YES : MHD_NO;
+}
+
+/* A chunked body that grows past the limit ends the connection: there is no
+** place in the protocol to answer in the middle of an upload. */
+static enum MHD_Result exchange_read(exchange *e, const char *data, size_t *size) {
+  if (*size > e->owner->max_body - e->body.length || !text_append(&e->body, data, *size)) {
+    return MHD_NO;
+  }
+  *size = 0;
+  return MHD_YES;
+}
+
+enum MHD_Result httpd_on_request(void *context, struct MHD_Connection *connection, const char *url, const char *method,
+                                 const char *version, const char *data, size_t *size, void **request) {
+  (void)context, (void)url, (void)version;
+  exchange *e = *request;
+  if (!e) {
+    return MHD_NO;
+  }
+  switch (e->state) {
+  case EXCHANGE_NEW:
+    return exchange_begin(e, method);
+  case EXCHANGE_READING:
+    if (*size > 0) {
+      return exchange_read(e, data, size);
+    }
+    e->state = EXCHANGE_READY;
+    MHD_suspend_connection(connection);
+    return MHD_YES;
+  case EXCHANGE_ANSWERED:
+    return MHD_queue_response(connection, e->status, e->response);
+  case EXCHANGE_READY:
+  case EXCHANGE_TAKEN:
+  case EXCHANGE_DROPPED:
+    break;
+  }
+  return MHD_NO;
+}
+
+void httpd_exchange_resume(exchange *e, exchange_state state) {
+  e->state = state;
+  if (e->given) {
+    e->given->exchange = NULL;
+    e->given = NULL;
+  }
+  MHD_resume_connection(e->connection);
+}
+
+/* Resets the connection. A linger time of zero turns the close into a reset;
+** dissolving the association at once keeps libmicrohttpd's orderly shutdown
+** from sending an end-of-stream first. */
+void httpd_exchange_drop(exchange *e) {
+  const union MHD_ConnectionInfo *info = MHD_get_connection_info(e->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+  if (info) {
+    struct linger now = { .l_onoff = 1, .l_linger = 0 };
+    struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+    setsockopt(info->connect_fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    (void)!connect(info->connect_fd, &nobody, sizeof nobody);
+  }
+  httpd_exchange_resume(e, EXCHANGE_DROPPED);
+}
+
+exchange *httpd_exchange_ready(const server *s) {
+  exchange *e = s->first;
+  while (e && e->state != EXCHANGE_READY) {
+    e = e->next;
+  }
+  return e;
+}
+
+void httpd_exchange_release(exchange *e) {
+  text_free(&e->headers);
+  text_free(&e->body);
+}
