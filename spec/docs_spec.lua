@@ -1,0 +1,446 @@
+--- The documents against the code: marked Lua blocks run and print what they say, links lead somewhere, and every name
+-- that the code has stands in the table where a reader will look for it.
+local paciolan = require("paciolan")
+local sandbox = require("paciolan.sandbox.child")
+
+local function read(path)
+  local file = assert(io.open(path, "rb"))
+  local text = file:read("*a")
+  file:close()
+  return text
+end
+
+local function exists(path)
+  local file = io.open(path, "rb")
+  if file then
+    file:close()
+  end
+  return file ~= nil
+end
+
+local function lines_of(text)
+  local list = {}
+  for line in (text .. "\n"):gmatch("(.-)\r?\n") do
+    list[#list + 1] = line
+  end
+  return list
+end
+
+local function list_files(command)
+  local list = {}
+  local pipe = assert(io.popen(command .. " | LC_ALL=C sort"))
+  for path in pipe:lines() do
+    list[#list + 1] = path
+  end
+  pipe:close()
+  return list
+end
+
+local documents = list_files("ls README.md docs/*.md")
+local markdown = list_files("find . -name '*.md' -not -path './build*' -not -path './.git/*' | sed 's,^\\./,,'")
+
+local function set_of(list)
+  local set = {}
+  for _, element in ipairs(list) do
+    set[element] = true
+  end
+  return set
+end
+
+local function sorted_keys(set)
+  local list = {}
+  for key in pairs(set) do
+    list[#list + 1] = key
+  end
+  table.sort(list)
+  return list
+end
+
+-- Fenced blocks as { info =, first = line number of the first line inside, lines = {…} }.
+local function blocks_of(path)
+  local blocks, open = {}, nil
+  for number, line in ipairs(lines_of(read(path))) do
+    local info = line:match("^%s*```(.*)$")
+    if info and open then
+      blocks[#blocks + 1] = open
+      open = nil
+    elseif info then
+      open = { info = info, first = number + 1, lines = {} }
+    elseif open then
+      open.lines[#open.lines + 1] = line
+    end
+  end
+  assert(not open, path .. ": a block is not closed")
+  return blocks
+end
+
+-- The document without its fenced blocks.
+local function prose_of(path)
+  local kept, inside = {}, false
+  for _, line in ipairs(lines_of(read(path))) do
+    if line:find("^%s*```") then
+      inside = not inside
+    elseif not inside then
+      kept[#kept + 1] = line
+    end
+  end
+  return table.concat(kept, "\n")
+end
+
+-- Prose and Lua, without output and other languages.
+local function lua_and_prose_of(path)
+  local parts = { prose_of(path) }
+  for _, block in ipairs(blocks_of(path)) do
+    if block.info:find("^lua") then
+      parts[#parts + 1] = table.concat(block.lines, "\n")
+    end
+  end
+  return table.concat(parts, "\n")
+end
+
+-- The text between a heading and the next one of any level.
+local function section_of(path, heading)
+  local kept, inside = {}, false
+  for _, line in ipairs(lines_of(read(path))) do
+    if line:find("^#+ ") then
+      inside = line:match("^#+ (.*)$") == heading
+    elseif inside then
+      kept[#kept + 1] = line
+    end
+  end
+  assert(#kept > 0, path .. ": no section " .. heading)
+  return table.concat(kept, "\n")
+end
+
+-- The code words of the first column of all tables in a text.
+local function first_column(text)
+  local words = {}
+  for _, line in ipairs(lines_of(text)) do
+    local cell = line:match("^%s*|([^|]*)|")
+    for word in (cell or ""):gmatch("`([^`]+)`") do
+      words[word] = true
+    end
+  end
+  return words
+end
+
+-- --- programs -------------------------------------------------------------------------------------------------------
+
+-- All marked blocks of a document as one program with the line numbers of the document, and what it is to print.
+local function program_of(path)
+  local source, expected = {}, {}
+  for _, block in ipairs(blocks_of(path)) do
+    if block.info == "lua run" then
+      for i, line in ipairs(block.lines) do
+        source[block.first + i - 1] = line
+        expected[#expected + 1] = line:match("%-%-> (.*)$")
+      end
+      source.last = block.first + #block.lines
+    end
+  end
+  if not source.last then
+    return nil
+  end
+  for number = 1, source.last do
+    source[number] = source[number] or ""
+  end
+  return table.concat(source, "\n"), expected
+end
+
+local VARIABLES = {
+  PACIOLAN_BASE_URL = "base_url", PACIOLAN_APPLICATION_ID = "application_id", PACIOLAN_API_KEY = "api_key",
+  PACIOLAN_CHANNEL_CODE = "channel_code", PACIOLAN_ORGANIZATION_ID = "organization_id",
+  PACIOLAN_USER_AGENT = "user_agent", PACIOLAN_AUTH_CODE = "auth_code",
+}
+
+-- Runs a program as a reader would after pasting the export lines of the sandbox. Returns what it printed, in lines.
+local function run_program(source, name, box)
+  local printed = {}
+  local function print_line(...)
+    local parts = {}
+    for i = 1, select("#", ...) do
+      parts[i] = tostring((select(i, ...)))
+    end
+    printed[#printed + 1] = table.concat(parts, "\t")
+  end
+  local chunk = assert(load(source, "@" .. name, "t", setmetatable({ print = print_line }, { __index = _G })))
+  local getenv = os.getenv
+  rawset(os, "getenv", function(variable)
+    if VARIABLES[variable] then
+      return box[VARIABLES[variable]]
+    end
+    return getenv(variable)
+  end)
+  local ok, message = xpcall(chunk, function(err)
+    return debug.traceback(tostring(err))
+  end)
+  rawset(os, "getenv", getenv)
+  assert(ok, message)
+  return printed
+end
+
+describe("the Lua blocks", function()
+  local box
+
+  setup(function()
+    box = sandbox.start()
+  end)
+
+  teardown(function()
+    box:stop()
+  end)
+
+  before_each(function()
+    box:control("POST", "/_sandbox/reset")
+  end)
+
+  local count = 0
+  for _, path in ipairs(documents) do
+    local source, expected = program_of(path)
+    if source then
+      count = count + 1
+      it("that are marked run and print what they say: " .. path, function()
+        assert.same(expected, run_program(source, path, box))
+      end)
+    end
+  end
+
+  it("are marked in the documents that a newcomer reads", function()
+    assert.is_true(count >= 2)
+    assert.is_string(program_of("README.md"))
+    assert.is_string(program_of("docs/guide.md"))
+  end)
+
+  it("are Lua, marked or not", function()
+    for _, path in ipairs(documents) do
+      for _, block in ipairs(blocks_of(path)) do
+        if block.info:find("^lua") then
+          assert(load(table.concat(block.lines, "\n"), ("@%s:%d"):format(path, block.first)))
+        end
+      end
+    end
+  end)
+end)
+
+-- --- links ----------------------------------------------------------------------------------------------------------
+
+-- The anchors that a page has, as the common renderers make them from its headings.
+local function anchors_of(path)
+  local anchors = {}
+  for heading in ("\n" .. prose_of(path)):gmatch("\n#+ ([^\n]+)") do
+    anchors[heading:lower():gsub("[^%w%- _]", ""):gsub(" ", "-")] = true
+  end
+  return anchors
+end
+
+local function check_link(from, target)
+  local path, anchor = target:match("^([^#]*)#?(.*)$")
+  local file = path == "" and from or (from:match("^(.*/)") or "") .. path
+  if not exists(file) then
+    return from .. " -> " .. target
+  elseif anchor ~= "" and not anchors_of(file)[anchor] then
+    return from .. " -> " .. target .. " (no such heading)"
+  end
+end
+
+describe("the relative links", function()
+  it("of all Markdown files lead to files and headings that exist", function()
+    local checked, broken = 0, {}
+    for _, path in ipairs(markdown) do
+      for target in prose_of(path):gmatch("%]%(([^)%s]+)%)") do
+        if not target:find("^%a[%w+.-]*:") then
+          checked = checked + 1
+          broken[#broken + 1] = check_link(path, target)
+        end
+      end
+    end
+    assert.is_true(checked > 10)
+    assert.same({}, broken)
+  end)
+end)
+
+-- --- names ----------------------------------------------------------------------------------------------------------
+
+local SETTINGS = {
+  base_url = "http://127.0.0.1:9", application_id = "com.mycompany.myapp", api_key = "k", channel_code = "c",
+  user_agent = "MyApplication/1.0.0", auth = {},
+}
+
+-- The names that the code lists when it meets an unknown one.
+local function names_in(message)
+  local names = {}
+  for name in message:match("known are (.*)$"):gmatch("[%w_]+") do
+    names[name] = true
+  end
+  return names
+end
+
+local function with(settings, name, value)
+  local copy = {}
+  for key, given in pairs(settings) do
+    copy[key] = given
+  end
+  copy[name] = value
+  return copy
+end
+
+describe("the names in the documents", function()
+  local link
+
+  before_each(function()
+    link = paciolan.new(SETTINGS)
+  end)
+
+  after_each(function()
+    link:close()
+  end)
+
+  it("are methods that the client has", function()
+    for _, path in ipairs(documents) do
+      for resource, method in lua_and_prose_of(path):gmatch("link%.(%l[%w_]*):(%l[%w_]*)") do
+        assert.is_table(link[resource], path .. ": link." .. resource)
+        assert.is_function(link[resource][method], ("%s: link.%s:%s"):format(path, resource, method))
+      end
+    end
+  end)
+
+  it("are all operations, in the README's table", function()
+    local methods = section_of("README.md", "Methods")
+    for _, operation in ipairs(paciolan.operations()) do
+      assert.truthy(methods:find("`" .. operation.name .. "`", 1, true), operation.name)
+      local resource, method = operation.lua:match("^link%.([%w_]+):([%w_]+)")
+      assert.truthy(methods:find(("`link.%s:%s"):format(resource, method), 1, true), operation.lua)
+    end
+  end)
+
+  it("are all options of a client", function()
+    local ok, message = pcall(paciolan.new, with(SETTINGS, "no_such_option", true))
+    assert.is_false(ok)
+    local section = section_of("docs/guide.md", "Options of a client")
+    local options, shapes = section:match("^(.-)\n| Shape |(.*)$")
+    assert.same(sorted_keys(names_in(message)), sorted_keys(first_column(options)))
+    assert.same(sorted_keys(paciolan.shapes()), sorted_keys(first_column(shapes)))
+    for name, shape in pairs(paciolan.shapes()) do
+      local row = ("| `%s` | `%s` | `%s` |"):format(name, shape.choices[1], shape.choices[2])
+      assert.truthy(shapes:find(row, 1, true), row)
+    end
+  end)
+
+  it("stand beside the defaults that the client has", function()
+    local section = section_of("docs/guide.md", "Options of a client")
+    local settings = read("lua/paciolan/client.lua"):match("\nlocal settings = (%b{})")
+    local count = 0
+    for name, value in settings:gmatch("\n  ([%l_]+) = { [%l_]+, default = ([%w{}]+) }") do
+      count = count + 1
+      local plain, code = ("| `%s` | %s |"):format(name, value), ("| `%s` | `%s` |"):format(name, value)
+      assert.is_true(section:find(plain, 1, true) ~= nil or section:find(code, 1, true) ~= nil, plain)
+    end
+    for name in settings:gmatch("\n  ([%l_]+) = { [%l_]+, required = true }") do
+      assert.truthy(section:find(("| `%s` | required |"):format(name), 1, true), name)
+    end
+    assert.is_true(count >= 5)
+  end)
+
+  it("are all options of a call", function()
+    local ok, message = pcall(link.tickets.unlock, link.tickets, {}, { no_such_option = true })
+    assert.is_false(ok)
+    local section = section_of("docs/guide.md", "Options of a call")
+    assert.same(sorted_keys(names_in(message)), sorted_keys(first_column(section)))
+  end)
+
+  it("are all variables of the environment", function()
+    local wanted = {}
+    for name in read("lua/paciolan/init.lua"):gmatch("PACIOLAN_[%u_]+") do
+      wanted[name] = true
+    end
+    assert.same(sorted_keys(wanted), sorted_keys(first_column(section_of("docs/guide.md", "Make a client"))))
+  end)
+
+  it("are all kinds of errors", function()
+    local kinds = {}
+    local function add(path, pattern)
+      local before = #sorted_keys(kinds)
+      for kind in read(path):gmatch(pattern) do
+        kinds[kind] = true
+      end
+      return #sorted_keys(kinds) - before
+    end
+    for _, path in ipairs(list_files("find lua -name '*.lua' -not -path '*/sandbox/*'")) do
+      add(path, "kind = \"(%l[%l_]*)\"")
+    end
+    assert.is_true(add("src/pac_outcome.c", "%[PAC_KIND_%u[%u_]*%]%s*=%s*\"(%l[%l_]*)\"") > 0)
+    local head = read("lua/paciolan/errors.lua"):match("%* `kind`:(.-)\n%-%- %* ")
+    for kind in head:gmatch("`(%l[%l_]*)`") do
+      kinds[kind] = true
+    end
+    assert.same(sorted_keys(kinds), sorted_keys(first_column(section_of("docs/errors.md", "Kinds"))))
+  end)
+
+  it("are all rows of the documented error tables", function()
+    local section = section_of("docs/errors.md", "Documented error types")
+    for _, operation in ipairs(paciolan.operations()) do
+      for _, row in ipairs(operation.errors) do
+        local start = ("| `%s` | `%s` | `%s` | %d |"):format(operation.name, row.type, row.app_error_code, row.status)
+        assert.truthy(section:find(start, 1, true), start)
+      end
+    end
+  end)
+
+  it("are all operations with their classes, in the rules of repetition", function()
+    local section = section_of("docs/errors.md", "Repetition")
+    local classes = {}
+    for _, line in ipairs(lines_of(section)) do
+      local class, cell = line:match("^| `(%l+)` |([^|]*)|")
+      for name in (cell or ""):gmatch("`([%l_]+%.[%w_]+)`") do
+        classes[name] = class
+      end
+    end
+    local wanted = {}
+    for _, operation in ipairs(paciolan.operations()) do
+      wanted[operation.name] = operation.effect
+    end
+    assert.same(wanted, classes)
+  end)
+
+  it("are all operations with method and path, in the contract", function()
+    local section = section_of("docs/contract.md", "Operations")
+    for _, operation in ipairs(paciolan.operations()) do
+      local start = ("| `%s` | %s `%s` |"):format(operation.name, operation.method, operation.path)
+      assert.truthy(section:find(start, 1, true), start)
+    end
+  end)
+
+  it("are the 63 discrepancies, each once and in order", function()
+    local numbers = {}
+    for number in section_of("docs/contract.md", "Discrepancies"):gmatch("\n| (%d+) |") do
+      numbers[#numbers + 1] = tonumber(number)
+    end
+    assert.equal(63, #numbers)
+    for i, number in ipairs(numbers) do
+      assert.equal(i, number)
+    end
+  end)
+
+  it("are shapes that exist, in the contract", function()
+    for name in read("docs/contract.md"):gmatch("`shapes%.([%w_]+)") do
+      assert.is_table(paciolan.shapes()[name], name)
+    end
+  end)
+
+  it("are files that exist", function()
+    local missing = {}
+    for _, path in ipairs(documents) do
+      for word in prose_of(path):gmatch("`([^`\n]+)`") do
+        local is_file = word:find("^%l+/[%w_%-./]+%.%l+$") and not word:find("^build/")
+        missing[#missing + 1] = is_file and not exists(word) and not exists("lua/paciolan/" .. word)
+          and path .. ": " .. word or nil
+      end
+    end
+    assert.same({}, missing)
+  end)
+
+  it("are the examples that exist", function()
+    local found = set_of(list_files("cd examples && ls *.lua"))
+    assert.same(sorted_keys(found), sorted_keys(first_column(read("examples/README.md"))))
+  end)
+end)
