@@ -106,6 +106,8 @@ function paciolan.from_env(overrides)
   return client.new(options)
 end
 
+local validate_options = { distributor_code = true, organization_id = true, shapes = true }
+
 --- Checks a payload against the contract without sending anything.
 -- @tparam string operation such as `tickets.lock`
 -- @param payload as for the method: a table with wire names, or the value of the path
@@ -113,8 +115,13 @@ end
 -- @treturn boolean true
 -- @treturn[2] nil
 -- @treturn[2] table err of kind `validation`, every problem in `err.fields`
--- @raise for an unknown operation
+-- @raise for an unknown operation or option
 function paciolan.validate(operation, payload, options)
+  for name in pairs(options or {}) do
+    if not validate_options[name] then
+      error("paciolan.validate: unknown option " .. tostring(name), 2)
+    end
+  end
   local ok, violations = core.check(operation, payload, options)
   if ok then
     return true

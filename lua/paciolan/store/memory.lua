@@ -110,6 +110,9 @@ end
 function methods:remove(key, expected)
   check_open(self)
   check_text(key, "key")
+  if expected ~= nil then
+    check_text(expected, "expected")
+  end
   local item = item_of(self, key)
   if not item or (expected ~= nil and item.value ~= expected) then
     return false
