@@ -769,13 +769,28 @@ describe("the token set", function()
   end)
 end)
 
+describe("the token call that a call needs", function()
+  local function token_calls(options)
+    local link, transport = scripted.client({ { kind = "network", phase = "not_sent" } }, { auth = { code = "c1" } })
+    local _, err = link.listings:get("A3qnemZ", options)
+    assert.equal("network", err.kind)
+    return #transport.requests
+  end
+
+  it("is repeated as often as the call may be, and never with retries = 0", function()
+    assert.equal(3, token_calls())
+    assert.equal(2, token_calls { retries = 1 })
+    assert.equal(1, token_calls { retries = 0 })
+  end)
+end)
+
 describe("a store that fails", function()
-  local function failing(calls_that_fail)
+  local function failing(calls_that_fail, err)
     local inner = paciolan.store.memory()
     return setmetatable({}, { __index = function(_, method)
       return function(_, ...)
         if calls_that_fail[method] then
-          return nil, errors.store("the store is out of order")
+          return nil, err or errors.store("the store is out of order")
         end
         return inner[method](inner, ...)
       end
@@ -790,6 +805,14 @@ describe("a store that fails", function()
     assert.equal("not_sent", err.outcome)
     assert.equal("orders.complete", err.operation)
     assert.same({}, sent)
+  end)
+
+  it("may answer with plain text", function()
+    local link = service({ token_answer("a1", "r1") }, { OK },
+      { store = failing({ get = true }, "disk on fire"), auth = { code = "c1" } })
+    local _, err = calls.order(link)
+    assert.equal("store", err.kind)
+    assert.equal("the store failed: disk on fire", err.message)
   end)
 
   it("lets no token be used that it did not keep, and loses none", function()

@@ -40,10 +40,15 @@ end
 
 -- --- the stored set ---------------------------------------------------------------------------------------------
 
+-- A store of the caller's own may answer with plain text.
+local function store_error(err)
+  return errors.is(err) and err or errors.store("the store failed: " .. tostring(err))
+end
+
 local function save(self, record)
   local ok, err = self._config.store:put(self._key, json.encode(record), { durable = true })
   if not ok then
-    return nil, err
+    return nil, store_error(err)
   end
   return true
 end
@@ -68,17 +73,19 @@ local function load(self)
   end
   local text, err = self._config.store:get(self._key)
   if err then
-    return nil, err
+    return nil, store_error(err)
   end
   if text and text == self._loaded_text then
     return self._loaded -- decoding the same text again would cost every call
   end
   local record = text and json.decode(text)
+  local seed = self._seed
   if type(record) == "table" then
+    -- A configured refresh token that was never sent takes the place of one that was refused.
+    record.refreshToken = record.refreshToken or (not self._seed_spent and seed.refresh_token) or nil
     self._loaded_text, self._loaded = text, record
     return record
   end
-  local seed = self._seed
   return { accessToken = seed.access_token, refreshToken = seed.refresh_token, expiration = seed.expiration,
     tokenType = "Bearer", issued_at_ms = 0 }
 end
@@ -118,9 +125,11 @@ local function record_of(answer, response)
   }
 end
 
-local function request(self, payload, ends_at_ms)
-  local left_ms = ends_at_ms and math.max(1, ends_at_ms - core.monotonic_ms())
-  local answer, err, response = call.run(self._config, "auth.token", payload, { deadline_ms = left_ms })
+-- limits: `ends_at_ms` and `retries` of the call that needs the token; without them the client's own hold.
+local function request(self, payload, limits)
+  local left_ms = limits and math.max(1, limits.ends_at_ms - core.monotonic_ms())
+  local options = { deadline_ms = left_ms, retries = limits and limits.retries }
+  local answer, err, response = call.run(self._config, "auth.token", payload, options)
   if not answer then
     return nil, err
   end
@@ -140,36 +149,44 @@ local function drop_refresh_token(self, record)
   end
 end
 
--- What a failed call says about the credential that was sent: refused for good, or worth another try.
+-- Refusals of the credential itself (RFC 6749 section 5.2; 422 is what this API answers to wrong input). A 403 or 404
+-- speaks of the application or the path, and must not cost a refresh token that is still good.
+local CREDENTIAL_REFUSED = { [400] = true, [401] = true, [422] = true }
+
+-- What a failed call says about the credential that was sent: true when it was refused for good, else it is worth
+-- another try.
 local function note_failure(self, step, record, err)
-  if err.kind == "auth" and err.outcome == "rejected" then
+  if err.kind == "auth" and CREDENTIAL_REFUSED[err.status] then
     if step == "exchange" then
       self._code_spent = true
     else
       self._loaded_text = nil -- the stored text changes with the record
       drop_refresh_token(self, record)
     end
-  else
-    self._failures = self._failures + 1
-    self._retry_not_before_ms = core.now_ms() + math.max(core.cool_off_ms(self._failures), err.retry_after_ms or 0)
+    return true
   end
+  local now_ms, asked_ms = core.now_ms(), err.retry_after_ms
+  self._failures = self._failures + 1
+  self._retry_not_before_ms = now_ms + math.max(core.cool_off_ms(self._failures), asked_ms or 0)
+  self._asked_not_before_ms = asked_ms and now_ms + asked_ms or nil
+  return false
 end
 
-local function renew(self, step, record, ends_at_ms)
+local function renew(self, step, record, limits)
   local payload
   if step == "exchange" then
     payload = { grantType = "authorization_code", code = self._seed.code }
   else
     payload = { grantType = "refresh_token", refreshToken = record.refreshToken }
+    self._seed_spent = self._seed_spent or record.refreshToken == self._seed.refresh_token
   end
-  local fresh, err = request(self, payload, ends_at_ms)
+  local fresh, err = request(self, payload, limits)
   call.emit(self._config, {
     type = "rotation", step = step, ok = fresh ~= nil, kind = err and err.kind or nil,
     outcome = err and err.outcome or nil,
   })
   if not fresh then
-    note_failure(self, step, record, err)
-    return nil, err
+    return nil, err, note_failure(self, step, record, err)
   end
   -- Documented answers carry a new refresh token; one without leaves the old one in force (RFC 6749 section 6).
   fresh.refreshToken = fresh.refreshToken or record.refreshToken
@@ -179,32 +196,56 @@ local function renew(self, step, record, ends_at_ms)
     self._pending = fresh
     return nil, store_err
   end
-  self._failures, self._retry_not_before_ms, self._rejected = 0, nil, nil
+  self._failures, self._retry_not_before_ms, self._asked_not_before_ms, self._rejected = 0, nil, nil, nil
   return fresh
 end
 
 -- --- the decision -----------------------------------------------------------------------------------------------
 
-local function decide(self, record)
+local function has_code(self)
+  return self._seed.code ~= nil and not self._code_spent
+end
+
+local function can_renew(self, record)
+  return record.refreshToken ~= nil or has_code(self)
+end
+
+local function ask(self, record, retry_not_before_ms)
   return core.rotation({
     has_access = record.accessToken ~= nil, has_refresh = record.refreshToken ~= nil,
-    has_code = self._seed.code ~= nil and not self._code_spent,
+    has_code = has_code(self),
     rejected = record.accessToken ~= nil and record.accessToken == self._rejected,
     issued_at_ms = record.issued_at_ms, expires_at_ms = expires_at_ms(record),
-    retry_not_before_ms = self._retry_not_before_ms, now_ms = core.now_ms(),
+    retry_not_before_ms = retry_not_before_ms, now_ms = core.now_ms(),
   }, self._jitter, self._config.clock_skew_ms)
 end
 
+-- The pause after a failure is for renewals that can wait. Without a usable token every call tries, unless the service
+-- itself asked to wait: one request for a call that would fail anyway is no flood, and the link works again at once.
+local function decide(self, record)
+  local step = ask(self, record, self._retry_not_before_ms)
+  if step == "fail" then
+    step = ask(self, record, self._asked_not_before_ms)
+  end
+  return step
+end
+
 local function explain(self, record)
-  local wait_ms = self._retry_not_before_ms and self._retry_not_before_ms - core.now_ms() or 0
+  local wait_ms = self._asked_not_before_ms and self._asked_not_before_ms - core.now_ms() or 0
   if wait_ms > 0 then
-    local err = no_token("the last attempt to renew the access token failed; the next one is allowed after a pause")
+    local err = no_token("the service asked to wait before the access token is renewed again")
     err.retryable, err.retry_after_ms = true, wait_ms
     return err
   elseif not record.accessToken and not self._seed.code then
     return no_token("nothing to authorise with: configure auth.code, auth.refresh_token or auth.access_token")
   end
-  return no_token("the access token has ended and nothing is left to renew it with; a new authorization code is needed")
+  return no_token("nothing is left to renew the access token with; a new authorization code is needed")
+end
+
+-- The refusal of the last credential says what a person has to do.
+local function give_up(err)
+  err.message = err.message .. ": nothing is left to renew the access token with; a new authorization code is needed"
+  return nil, err
 end
 
 -- Has another holder of the store renewed the set since the record was read?
@@ -213,12 +254,17 @@ local function has_moved_on(self, record)
   return stored ~= nil and stored.accessToken ~= nil and stored.accessToken ~= record.accessToken
 end
 
---- A usable token set, renewed when it is due.
--- @tparam ?number ends_at_ms monotonic milliseconds after which nothing may be sent any more
+local function is_something_left(self)
+  local record = load(self)
+  return record ~= nil and decide(self, record) ~= "fail"
+end
+
+--- A usable token set, renewed when it is due. A renewal that fails early does no harm: the old set still serves.
+-- @tparam ?table limits of the call that needs it: `ends_at_ms` (monotonic milliseconds) and `retries`
 -- @treturn table `{ accessToken, expiration, refreshToken, tokenType }`
 -- @treturn[2] nil
 -- @treturn[2] table err: `auth` when the credentials are refused or used up, else as any call
-function methods:acquire(ends_at_ms)
+function methods:acquire(limits)
   local record, err = load(self)
   if not record then
     return nil, err
@@ -229,15 +275,17 @@ function methods:acquire(ends_at_ms)
   elseif step == "fail" then
     return nil, explain(self, record)
   end
-  local fresh, failed = renew(self, step == "use_and_refresh" and "refresh" or step, record, ends_at_ms)
+  local fresh, failed, is_refused = renew(self, step == "use_and_refresh" and "refresh" or step, record, limits)
   if fresh then
     return public(fresh)
-  elseif step == "use_and_refresh" then
-    return public(record)
-  elseif failed.kind == "auth" and (has_moved_on(self, record) or decide(self, record) == "exchange") then
-    return methods.acquire(self, ends_at_ms) -- the refresh token was refused: there is a newer set, or an unspent code
+  elseif decide(self, record) == "use" then
+    return public(record) -- it was early: the old token still serves
+  elseif not is_refused then
+    return nil, failed
+  elseif has_moved_on(self, record) or is_something_left(self) then
+    return methods.acquire(self, limits)
   end
-  return nil, failed
+  return give_up(failed)
 end
 
 --- Remembers that the service refused an access token, so that no call uses it again.
@@ -266,15 +314,17 @@ function methods:rotate()
   if not record then
     return nil, err
   end
-  local step = record.refreshToken and "refresh" or "exchange"
-  if step == "exchange" and (not self._seed.code or self._code_spent) then
+  if not can_renew(self, record) then
     return nil, explain(self, record)
   end
-  local fresh, failed = renew(self, step, record)
-  if not fresh then
-    return nil, failed
+  local step = record.refreshToken and "refresh" or "exchange"
+  local fresh, failed, is_refused = renew(self, step, record)
+  if fresh then
+    return public(fresh)
+  elseif is_refused and not can_renew(self, load(self) or record) then
+    return give_up(failed)
   end
-  return public(fresh)
+  return nil, failed
 end
 
 --- Makes the token keeper of a client.

@@ -269,7 +269,7 @@ local function access_token_for(config, state)
   if state.operation.anonymous then
     return nil
   end
-  local set, err = config.auth:acquire(state.ends_at_ms)
+  local set, err = config.auth:acquire { ends_at_ms = state.ends_at_ms, retries = state.retries }
   if set then
     return set.accessToken
   end

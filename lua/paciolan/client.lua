@@ -49,8 +49,8 @@ local function user_agent(value)
   return type(value) == "string" and core.is_user_agent(value), "Product/Version, such as MyApplication/1.0.0"
 end
 
-local function any_number(value)
-  return type(value) == "number" and value == value, "a number of milliseconds"
+local function offset(value)
+  return type(value) == "number" and math.abs(value) <= LONGEST_MS, "a number of milliseconds, at most a day"
 end
 
 -- Every setting: its check, whether it must be given, its default.
@@ -67,7 +67,7 @@ local settings = {
   connect_timeout_ms = { milliseconds, default = 5000 },
   deadline_ms = { milliseconds, default = 60000 },
   retries = { count, default = 2 },
-  clock_skew_ms = { any_number, default = 0 },
+  clock_skew_ms = { offset, default = 0 },
   shapes = { a_table, default = {} },
   operations = { a_table, default = {} },
   strict_request_id = { a_boolean, default = true },

@@ -73,8 +73,8 @@ local function read_start_text(box)
 end
 
 --- Starts a sandbox and waits until it listens.
--- @tparam[opt] table options `seed`, `port` (default: any free one), `token_lifetime_s`, `pending_polls`, `verbose` (one
--- line per request, which `stop` returns; not for long runs, since nobody reads the pipe)
+-- @tparam[opt] table options `seed`, `port` (default: any free one), `token_lifetime_s`, `pending_polls`, `verbose`
+-- (one line per request, which `stop` returns; not for long runs, since nobody reads the pipe)
 -- @treturn Box `base_url`, `port`, `pid`, `application_id`, `api_key`, `channel_code`, `organization_id`, `user_agent`,
 -- `auth_code`. Raises with the child's output when it does not start.
 function child.start(options)
