@@ -224,7 +224,7 @@ end
 -- @tparam table seat
 -- @tparam ?string listing_id the integrator's own id
 -- @treturn ?string the reason, or nil when nothing does
-function Inventory.lock_obstacle(_, seat, listing_id)
+function Inventory:lock_obstacle(seat, listing_id)
   if seat.sale or seat.order then
     return "The seat is sold"
   elseif seat.transfer then
@@ -239,7 +239,7 @@ end
 -- @tparam table seat
 -- @tparam string listing_id
 -- @treturn ?string
-function Inventory.order_obstacle(_, seat, listing_id)
+function Inventory:order_obstacle(seat, listing_id)
   if seat.sale or seat.order then
     return "The seat is sold"
   elseif not seat.lock then
@@ -254,7 +254,7 @@ end
 -- @tparam table seat
 -- @tparam string patron_id the sender
 -- @treturn ?string
-function Inventory.transfer_obstacle(_, seat, patron_id)
+function Inventory:transfer_obstacle(seat, patron_id)
   if seat.owner ~= patron_id then
     return "The sender does not own the seat"
   elseif seat.lock or seat.order then
@@ -268,7 +268,7 @@ end
 --- The state of a seat in one word, for people.
 -- @tparam table seat
 -- @treturn string `open`, `locked`, `ordered`, `transferring` or `sold`
-function Inventory.state(_, seat)
+function Inventory:state(seat)
   return seat.order and "ordered" or seat.lock and "locked" or seat.transfer and "transferring"
     or seat.sale and "sold" or "open"
 end
