@@ -79,7 +79,7 @@ describe("bin/paciolan", function()
     local code, output = shell(string.format([[
       here=$(pwd) && mkdir -p %s/bin %s/build/%s/paciolan && cd %s || exit 1
       cp "$here/bin/paciolan" bin/ && ln -s "$here/lua" lua
-      case %s in /*) m=%s;; *) m="$here/%s";; esac
+      case '%s' in /*) m='%s';; *) m="$here/%s";; esac
       ln -s "$m" build/%s/paciolan/httpd.so && ln -s "$PWD/bin/paciolan" link]],
       folder, folder, abi, folder, module, module, module, abi))
     assert(code == 0, output)

@@ -5,6 +5,7 @@ local core = require("paciolan.core")
 local errors = require("paciolan.errors")
 local market = require("support.market")
 local paciolan = require("paciolan")
+local files = require("support.files")
 local shape = require("support.shape")
 
 local NO_SUCH_TOKEN = "129AAAAAAAAAAAAAA"
@@ -195,7 +196,7 @@ describe("the client", function()
           ["PAC-Channel-Code"] = place.box.channel_code,
         })
       assert.equal(422, status)
-      assert.same(shape.fixture("lock.response.422.too-many-tokens"), answer)
+      assert.same(files.fixture("lock.response.422.too-many-tokens"), answer)
     end)
   end)
 

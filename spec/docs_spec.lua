@@ -1,14 +1,10 @@
 --- The documents against the code: marked Lua blocks run and print what they say, links lead somewhere, and every name
 -- that the code has stands in the table where a reader will look for it.
+local files = require("support.files")
 local paciolan = require("paciolan")
 local sandbox = require("paciolan.sandbox.child")
 
-local function read(path)
-  local file = assert(io.open(path, "rb"))
-  local text = file:read("*a")
-  file:close()
-  return text
-end
+local read = files.read
 
 local function exists(path)
   local file = io.open(path, "rb")

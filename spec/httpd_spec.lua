@@ -1,3 +1,4 @@
+local files = require "support.files"
 local httpd = require "paciolan.httpd"
 local socket = require "socket"
 
@@ -247,9 +248,7 @@ describe("paciolan.httpd", function()
       assert.truthy(head:find("Content-Encoding: gzip", 1, true))
       assert.is_true(#packed < #text / 10)
       local name = os.tmpname()
-      local file = assert(io.open(name, "wb"))
-      file:write(packed)
-      file:close()
+      files.write(name, packed)
       local pipe = io.popen("gzip -dc < " .. name)
       local unpacked = pipe:read("*a")
       pipe:close()
@@ -371,10 +370,7 @@ describe("paciolan.httpd", function()
     local folder
 
     local function slurp(name)
-      local file = assert(io.open(folder .. "/" .. name))
-      local text = file:read("*a")
-      file:close()
-      return text
+      return files.read(folder .. "/" .. name)
     end
 
     setup(function()

@@ -1,11 +1,8 @@
 --- House rules that a program can check: who may include what, banned calls, file names, one version.
 
-local function read(path)
-  local file = assert(io.open(path, "rb"))
-  local text = file:read("*a")
-  file:close()
-  return text
-end
+local disk = require("support.files")
+
+local read = disk.read
 
 local function lines_of(command)
   local found = {}
@@ -155,9 +152,7 @@ describe("the C sources", function()
 
   it("are read without their comments and literals by the rules above", function()
     local path = os.tmpname()
-    local file = assert(io.open(path, "w"))
-    file:write('/* exit(1) */ // exit(2)\nchar q = \'"\'; const char *s = "\\"exit(3)"; exit(4); x = a / b;\n')
-    file:close()
+    disk.write(path, '/* exit(1) */ // exit(2)\nchar q = \'"\'; const char *s = "\\"exit(3)"; exit(4); x = a / b;\n')
     local found = words_in(path, CALL, set("exit"))
     os.remove(path)
     assert.same({ path .. ":2: exit" }, found)

@@ -1,8 +1,9 @@
 /* pac_http_request.c: what a request may be. Everything refused here is
 ** refused before a connection is touched. */
 #include "pac_http_parts.h"
+#include "pac_request.h"
+#include "pac_uri.h"
 
-#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <string.h>
 #include <strings.h>
@@ -45,13 +46,17 @@ static pac_status check_method(const pac_http_request *request, pac_err *err) {
   return pac_fail(err, PAC_INVALID, "request.method: GET, HEAD, POST, PUT, PATCH or DELETE is expected");
 }
 
-/* localhost by name (RFC 6761, 6.3), 127.0.0.0/8 or ::1. */
+/* As libcurl, which will connect, understood the host; an IPv6 address still
+** has its brackets. */
 static bool is_loopback(const char *host) {
-  struct in_addr v4;
-  if (strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0) {
-    return true;
+  bool is_ipv6 = host[0] == '[';
+  size_t length = strlen(host);
+  pac_uri uri = { .host = host, .host_length = length, .host_is_ipv6 = is_ipv6 };
+  if (is_ipv6 && length > 2) {
+    uri.host = host + 1;
+    uri.host_length = length - 2;
   }
-  return inet_pton(AF_INET, host, &v4) == 1 && (ntohl(v4.s_addr) >> 24) == 127;
+  return pac_uri_is_loopback(&uri);
 }
 
 static pac_status check_parsed_url(CURLU *parsed, const char *url, bool *loopback, pac_err *err) {
@@ -88,12 +93,6 @@ static pac_status check_url(const char *url, bool *loopback, pac_err *err) {
   return status;
 }
 
-/* token of RFC 9110, 5.6.2 */
-static bool is_header_name(const char *name) {
-  static const char token[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-  return name[0] != '\0' && name[strspn(name, token)] == '\0';
-}
-
 static bool is_header_value(const char *value) {
   for (const char *c = value; *c != '\0'; c++) {
     if (((unsigned char)*c < ' ' && *c != '\t') || *c == 0x7f) {
@@ -106,7 +105,7 @@ static bool is_header_value(const char *value) {
 static pac_status check_headers(const pac_http_request *request, pac_err *err) {
   for (size_t i = 0; i < request->header_count; i++) {
     const pac_http_header *header = &request->headers[i];
-    if (!is_header_name(header->name)) {
+    if (!pac_request_name_valid(header->name, strlen(header->name))) {
       return pac_fail(err, PAC_INVALID, "request.headers[%zu]: not a header name", i + 1);
     }
     for (size_t r = 0; r < sizeof reserved_headers / sizeof *reserved_headers; r++) {

@@ -3,19 +3,15 @@
 local cjson = require("cjson").new()
 local core = require("paciolan.core")
 local curl = require("paciolan.transport.curl")
+local files = require("support.files")
 local paciolan = require("paciolan")
 local program = require("support.program")
 local socket = require("socket")
 
+local read = files.read
+
 local function command(arguments)
   return "env " .. program.environment() .. " bin/paciolan " .. arguments
-end
-
-local function read(path)
-  local file = assert(io.open(path, "rb"))
-  local text = file:read("*a")
-  file:close()
-  return text
 end
 
 -- The settings that the start text gives to a shell.

@@ -2,6 +2,7 @@
 -- sends complete headers and reads JSON. Specs change what they are about.
 -- @module support.desk
 
+local files = require "support.files"
 local json = require "paciolan.sandbox.json"
 local sandbox = require "paciolan.sandbox"
 
@@ -13,14 +14,11 @@ Desk.__index = Desk
 desk.NOW = 1700000000.25 -- the injected clock; 2023-11-14T22:13:20.25Z
 desk.REQUEST_ID = "6f1c2a34-1111-4abc-8def-0123456789ab"
 
---- Reads a fixture.
+--- Reads a fixture as the sandbox reads JSON.
 -- @tparam string name without `.json`
 -- @treturn table
 function desk.fixture(name)
-  local file = assert(io.open("spec/fixtures/" .. name .. ".json", "r"))
-  local text = file:read("*a")
-  file:close()
-  return assert(json.decode(text))
+  return assert(json.decode(files.read("spec/fixtures/" .. name .. ".json")))
 end
 
 --- Opens a sandbox and logs in.

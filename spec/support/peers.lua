@@ -17,6 +17,7 @@
 -- * `stall`: read the request and never answer.
 
 local cjson = require("cjson")
+local files = require("support.files")
 local socket = require("socket")
 
 local peers = {}
@@ -28,12 +29,6 @@ local PEER_SCRIPT = debug.getinfo(1, "S").source:match("^@(.*)peers%.lua$") .. "
 
 local function quote(text)
   return "'" .. text:gsub("'", "'\\''") .. "'"
-end
-
-local function write_file(path, text)
-  local file = assert(io.open(path, "wb"))
-  file:write(text)
-  file:close()
 end
 
 -- Registers something with a `stop` method for stop_all.
@@ -116,7 +111,7 @@ end
 -- `closed_connections()` and `stop()`
 function peers.start(steps)
   local self = setmetatable({ _steps = os.tmpname(), _record = os.tmpname() }, Peer)
-  write_file(self._steps, cjson.encode(steps))
+  files.write(self._steps, cjson.encode(steps))
   local command = { INTERPRETER, quote(PEER_SCRIPT), quote(self._steps), quote(self._record) }
   self._process = spawn(table.concat(command, " "))
   keep(self)
@@ -167,7 +162,7 @@ end
 --- The path of a file with `text`, compressed: a `body_file`.
 function peers.gzip(text)
   local source = keep(setmetatable({ path = os.tmpname() }, TemporaryFile))
-  write_file(source.path, text)
+  files.write(source.path, text)
   return output_of("gzip -c " .. quote(source.path))
 end
 
@@ -204,7 +199,7 @@ end
 local function signed(folder, name, authority, names)
   local certificate = { file = folder .. "/" .. name .. ".pem", key = folder .. "/" .. name .. ".key" }
   local request, extension = folder .. "/" .. name .. ".csr", folder .. "/" .. name .. ".ext"
-  write_file(extension, "subjectAltName=" .. names .. "\n")
+  files.write(extension, "subjectAltName=" .. names .. "\n")
   run(NEW_KEY .. ("-subj /CN=%s -keyout %s -out %s"):format(name, quote(certificate.key), quote(request)))
   run(("openssl x509 -req -days 2 -sha256 -in %s -CA %s -CAkey %s -CAcreateserial -extfile %s -out %s"):format(
     quote(request), quote(authority.file), quote(authority.key), quote(extension), quote(certificate.file)))

@@ -1,6 +1,7 @@
 --- Programs as child processes: run to their end, or started, watched and ended by pid.
 -- Everything started here is stopped by `program.stop_all()`: call it in a teardown.
 
+local files = require("support.files")
 local socket = require("socket")
 
 local program = {}
@@ -66,10 +67,7 @@ Process.__index = Process
 
 --- What it has written to its standard output so far.
 function Process:output()
-  local file = assert(io.open(self._output, "rb"))
-  local text = file:read("*a")
-  file:close()
-  return text
+  return files.read(self._output)
 end
 
 --- Waits until the output holds a text.

@@ -1,5 +1,6 @@
 --- The request, answer and message samples of `spec/fixtures`, and copies of them with something changed.
 local cjson = require("cjson").new()
+local files = require("support.files")
 
 local samples = {}
 
@@ -34,10 +35,7 @@ samples.requests = {
 
 --- The text of a sample, by its path below `spec/fixtures`.
 function samples.read(file)
-  local handle = assert(io.open("spec/fixtures/" .. file, "rb"))
-  local text = handle:read("*a")
-  handle:close()
-  return text
+  return files.read("spec/fixtures/" .. file)
 end
 
 --- A sample as a table; JSON null is `paciolan.null`.

@@ -4,6 +4,7 @@
 -- own, and so is a list: an empty list has the shape of any list only where `may_be_empty` says so.
 
 local cjson = require("cjson").new()
+local files = require("support.files")
 
 local shape = {}
 
@@ -84,22 +85,12 @@ function shape.differences(sample, got, options)
   return found
 end
 
---- Reads a fixture.
--- @tparam string name below spec/fixtures, without `.json`
--- @return decoded
-function shape.fixture(name)
-  local file = assert(io.open("spec/fixtures/" .. name .. ".json", "rb"))
-  local text = file:read("*a")
-  file:close()
-  return cjson.decode(text)
-end
-
 --- Asserts that an answer has the shape of a fixture.
 -- @tparam string name see `fixture`
 -- @param got decoded
 -- @tparam[opt] table options see `differences`
 function shape.expect(name, got, options)
-  local found = shape.differences(shape.fixture(name), got, options)
+  local found = shape.differences(files.fixture(name), got, options)
   if #found > 0 then
     error(name .. ": " .. table.concat(found, "; "), 2)
   end
