@@ -1,12 +1,14 @@
 --- One call from payload to result, over a scripted transport: what is repeated and what never is, what is known of a
 -- write that failed, tokens, events, responses and misuse. Nobody sleeps: the transport writes the waits down.
+local cjson = require("cjson").new()
 local core = require("paciolan.core")
 local errors = require("paciolan.errors")
 local paciolan = require("paciolan")
 local samples = require("support.samples")
 local scripted = require("support.scripted")
 
-local OK = { status = 200, body = '{"ok":true}' }
+local DONE = { ok = true, status = "COMPLETE", transactionStatus = "COMPLETE" }
+local OK = { status = 200, body = cjson.encode(DONE) }
 local NOT_SENT = { kind = "network", phase = "not_sent" }
 local BROKEN = { kind = "network", phase = "unknown" }
 local CONNECT_TIMEOUT = { kind = "timeout", phase = "not_sent" }
@@ -59,11 +61,20 @@ local function client(steps, overrides)
   return scripted.client(steps, settings)
 end
 
+-- What a method returned: a result with its response, or exactly two values, the response in the error.
+local function take(transport, ...)
+  local result, err, response = ...
+  if result == nil then
+    assert.equal(2, select("#", ...))
+    response = err.response
+  end
+  return result, err, response, transport
+end
+
 -- Runs a call against steps; gives result, err, response, transport.
 local function run(name, steps, options, overrides)
   local link, transport = client(steps, overrides)
-  local result, err, response = calls[name](link, options)
-  return result, err, response, transport
+  return take(transport, calls[name](link, options))
 end
 
 -- Repetitions, kind and outcome of a call that fails in the same way each time.
@@ -149,16 +160,17 @@ describe("transfer v2", function()
   it("is repeated three times on UNHANDLED_EXCEPTION, as its table says", function()
     local err = expect_failure("transfer", service_error(500, "UNHANDLED_EXCEPTION"), 4, "http", "unknown")
     assert.equal("inform_provider", err.action)
-    assert.is_true(err.retryable)
+    assert.is_false(err.retryable) -- the table's three are used up
   end)
 
   it("is not repeated on it when nothing may be sent twice", function()
-    expect_failure("transfer", service_error(500, "UNHANDLED_EXCEPTION"), 1, "http", "unknown", { retries = 0 })
+    local failure = service_error(500, "UNHANDLED_EXCEPTION")
+    assert.is_true(expect_failure("transfer", failure, 1, "http", "unknown", { retries = 0 }).retryable)
   end)
 
   it("succeeds when a repetition does", function()
     local result, _, response, transport = run("transfer", { service_error(500, "UNHANDLED_EXCEPTION"), OK })
-    assert.same({ ok = true }, result)
+    assert.same(DONE, result)
     assert.equal(2, #transport.requests)
     assert.equal(2, response.attempts)
   end)
@@ -205,6 +217,17 @@ describe("what is known of a write after several attempts", function()
     assert.equal("auth", err.kind)
     assert.equal("unknown", err.outcome)
     assert.equal(2, #transport.requests)
+  end)
+end)
+
+describe("a transfer of unknown fate", function()
+  it("is not called retryable because a later attempt was turned away", function()
+    local unhandled = service_error(500, "UNHANDLED_EXCEPTION")
+    for _, last in ipairs { NOT_SENT, service_error(429, "X") } do
+      local _, err = run("transfer", { unhandled, last })
+      assert.equal("unknown", err.outcome)
+      assert.is_false(err.retryable)
+    end
   end)
 end)
 
@@ -364,6 +387,37 @@ describe("a partial answer", function()
   end)
 end)
 
+describe("failures in odd places", function()
+  it("are not overlooked", function()
+    for _, body in ipairs {
+      '{"tokens":{"accessId":"a","success":{"seats":[]},"failure":[{"token":"t"}]}}',
+      '[{"failure":[{"token":"t"}]}]',
+      '{"tokens":[{"failure":{"seats":[{"token":"t"}]}}]}',
+    } do
+      expect_failure("verify", status(200, body), 1, "partial")
+    end
+  end)
+end)
+
+describe("what an error quotes of the service", function()
+  it("is a type and a code that look like codes, and nothing else", function()
+    local body = '{"error":{"type":"secret_jwt.part","appErrorCode":"MS-422-secret","developerMessage":"secret"}}'
+    local _, err = run("lock", { status(422, body) })
+    assert.is_nil(tostring(err):lower():find("secret"))
+    _, err = run("lock", { status(422, '{"error":{"type":"INVALID_TOKEN","appErrorCode":"MS-422"}}') })
+    assert.truthy(tostring(err):find("422 INVALID_TOKEN MS-422", 1, true))
+  end)
+
+  it("is never the body of a token call", function()
+    local link = scripted.client({ status(500, '{"error":"x","accessToken":"secret","refreshToken":"secret"}') },
+      { auth = { code = "c1" } })
+    local _, err = calls.lock(link)
+    assert.equal("http", err.kind)
+    assert.is_nil(err.body)
+    assert.is_nil(err.response.body)
+  end)
+end)
+
 describe("an error of the service", function()
   it("is told in full", function()
     local _, err, response = run("lock", { status(422, samples.read("lock.response.422.json")) })
@@ -440,6 +494,55 @@ describe("the state ERROR", function()
   end)
 end)
 
+describe("an answer that contradicts itself or tells no state", function()
+  local function expect_unknown(name, step)
+    local err = expect_failure(name, step, 1, "protocol", "unknown")
+    assert.is_false(err.retryable)
+  end
+
+  it("proves nothing: an error or a refusal beside PENDING or COMPLETE", function()
+    expect_unknown("order", status(200, '{"status":"COMPLETE","error":{"type":"X"}}'))
+    expect_unknown("order", status(409, '{"status":"PENDING","processId":"p"}'))
+    expect_unknown("order", status(422, '{"status":"COMPLETE"}'))
+    expect_unknown("order", status(401, '{"status":"PENDING","processId":"p"}'))
+    local unhandled = '{"transactionStatus":"%s","error":{"type":"UNHANDLED_EXCEPTION"}}'
+    expect_unknown("transfer", status(200, unhandled:format("COMPLETE")))
+    expect_unknown("transfer", status(500, unhandled:format("PENDING")))
+  end)
+
+  it("is no result without a state that the documents know", function()
+    for _, body in ipairs { "{}", "[]", '{"status":{"state":"COMPLETE"}}', '{"status":"Error"}', '{"status":"FAILED"}',
+      '{"status":null}', '[{"status":"COMPLETE"},{"status":"COMPLETE"}]' } do
+      expect_unknown("order", status(200, body))
+      expect_failure("order_status", status(200, body), 1, "protocol")
+    end
+  end)
+
+  it("is read when it only looks odd: empty errors, a list of one", function()
+    for _, body in ipairs { '{"status":"PENDING","error":false}', '{"status":"PENDING","error":""}',
+      '{"status":"PENDING","error":{}}', '{"status":"PENDING","error":null}', '[{"status":"PENDING"}]' } do
+      local result = assert(run("order", { status(200, body) }))
+      assert.equal("PENDING", result.status)
+    end
+    expect_failure("order", status(200, '[{"status":"ERROR"}]'), 1, "http", "rejected")
+  end)
+end)
+
+describe("assert around a method", function()
+  local builtin = load("return assert")() -- not the specs' own
+
+  it("raises the error itself, on every Lua", function()
+    local link = client { status(422, '{"error":{"type":"X"}}') }
+    for _, payload in ipairs { { tokens = { "t" } }, {} } do
+      local ok, err = pcall(function()
+        builtin(link.tickets:unlock(payload))
+      end)
+      assert.is_false(ok)
+      assert.is_true(errors.is(err))
+    end
+  end)
+end)
+
 describe("a success", function()
   it("is the decoded answer, with a response beside it", function()
     local result, err, response = run("order", { status(201, samples.read("complete-order.response.200.json"),
@@ -495,7 +598,8 @@ describe("the response of a failure", function()
 
   it("is there for a payload that was never sent", function()
     local link, transport = client { OK }
-    local _, err, response = link.tickets:lock({})
+    local _, err = link.tickets:lock({})
+    local response = err.response
     assert.equal("validation", err.kind)
     assert.equal("not_sent", err.outcome)
     assert.equal(0, response.attempts)
@@ -541,7 +645,7 @@ describe("a 401", function()
       local link, sent, transport = service({ token_answer("new", "r2") }, { UNAUTHORIZED, OK },
         { auth = { access_token = "old", refresh_token = "r1" } })
       local result, _, response = calls[name](link)
-      assert.same({ ok = true }, result)
+      assert.same(DONE, result)
       assert.same({ "Bearer old", "r1", "Bearer new" }, sent)
       assert.equal(2, response.attempts)
       assert.same({}, transport.waits)
@@ -566,6 +670,14 @@ describe("a 401", function()
     assert.equal("auth", err.kind)
     assert.equal("rejected", err.outcome)
     assert.same({ "Bearer old" }, sent)
+  end)
+
+  it("from a service that refuses every token does not rotate twice for one call", function()
+    local link, sent = service({ token_answer("a2", "r2"), token_answer("a3", "r3") }, { UNAUTHORIZED },
+      { auth = { access_token = "a1", refresh_token = "r1" } })
+    calls.order(link)
+    calls.order(link)
+    assert.same({ "Bearer a1", "r1", "Bearer a2", "Bearer a2", "r2", "Bearer a3" }, sent)
   end)
 
   it("keeps the refused token from every later call", function()
@@ -678,7 +790,8 @@ describe("the refresh token", function()
     local function open(token_steps)
       return service(token_steps, { OK }, { store = store, auth = { refresh_token = "r1" } })
     end
-    for _, page in ipairs { status(403, "<html>"), status(502, "<html>"), service_error(429, "X"), TIMEOUT } do
+    for _, page in ipairs { status(403, "<html>"), status(401, "<html>"), status(401, ""), status(400, "{}"),
+      service_error(403, "X"), service_error(404, "X"), status(502, "<html>"), service_error(429, "X"), TIMEOUT } do
       local link = open { page }
       local _, err = calls.order(link)
       assert.equal("not_sent", err.outcome)
@@ -686,6 +799,55 @@ describe("the refresh token", function()
     local link, sent = open { token_answer("a1", "r2") }
     assert(calls.order(link))
     assert.same({ "r1", "Bearer a1" }, sent)
+  end)
+
+  it("stays in the store when it is refused: nothing is ever taken out", function()
+    local store = paciolan.store.memory()
+    local auth = { refresh_token = "r1" }
+    assert(service({ token_answer("a1", "r2") }, { OK }, { store = store, auth = auth }).auth:rotate())
+    local before = store:list("")
+    local link, sent = service({ REFUSED }, { UNAUTHORIZED }, { store = store, auth = {} })
+    local _, err = calls.order(link)
+    assert.equal("auth", err.kind)
+    assert.same(before, store:list(""))
+    calls.order(link)
+    assert.same({ "Bearer a1", "r2", }, sent)
+  end)
+
+  it("is sent by one of two coroutines only, where a transport yields", function()
+    local tokens, used = 0, {}
+    local transport = { close = function() end }
+    function transport:sleep()
+      coroutine.yield()
+    end
+    function transport:send(request)
+      coroutine.yield()
+      if request.url:find("/v1/auth/token", 1, true) then
+        tokens = tokens + 1
+        return { status = 200, headers = {}, body = token_answer("a1", "r2").body }
+      end
+      used[#used + 1] = scripted.header(request, "Authorization")
+      return { status = 200, headers = {}, body = "[]" }
+    end
+    local link = paciolan.new(scripted.settings { transport = transport, auth = { refresh_token = "r1" } })
+    local threads = {}
+    for i = 1, 2 do
+      threads[i] = coroutine.create(function()
+        assert(link.listings:get("A3qnemZ"))
+      end)
+    end
+    local running = true
+    while running do
+      running = false
+      for _, thread in ipairs(threads) do
+        if coroutine.status(thread) == "suspended" then
+          running = true
+          assert(coroutine.resume(thread))
+        end
+      end
+    end
+    assert.equal(1, tokens)
+    assert.same({ "Bearer a1", "Bearer a1" }, used)
   end)
 
   it("of another holder survives our refusal", function()
@@ -812,7 +974,7 @@ describe("a store that fails", function()
       { store = failing({ get = true }, "disk on fire"), auth = { code = "c1" } })
     local _, err = calls.order(link)
     assert.equal("store", err.kind)
-    assert.equal("the store failed: disk on fire", err.message)
+    assert.is_nil(tostring(err):find("fire")) -- the text may quote what was to be kept
   end)
 
   it("lets no token be used that it did not keep, and loses none", function()
@@ -892,7 +1054,7 @@ describe("on_event", function()
         error("hook")
       end,
     })
-    assert.same({ ok = true }, (calls.unlock(link)))
+    assert.same(DONE, (calls.unlock(link)))
   end)
 end)
 
@@ -916,7 +1078,7 @@ describe("misuse", function()
       { { deadline_ms = "1" }, "deadline_ms must be" }, { { request_id = "x" }, "request_id must be" },
       { { version = "v1" }, "takes no version" }, { { distributor_code = "D" }, "takes no distributor_code" },
       { { headers = "X: y" }, "headers must be" }, { { headers = { Host = "x" } }, "written by the library" },
-      { { organization_id = "a\n" }, "organization_id must be" }, { "x", "takes a table" },
+      { { organization_id = "a\n" }, "organization_id must be" }, { "x", "options of tickets%.unlock takes a table" },
     } do
       local options, pattern = row[1], row[2]
       raises(pattern, function()
@@ -940,6 +1102,10 @@ describe("misuse", function()
     raises("with a colon", function()
       local _, err = link.tickets.unlock(link.orders, { tokens = { "t" } })
       return err
+    end)
+    raises("link:close%(%) with a colon", function()
+      local closed = link.close()
+      return closed
     end)
     raises("link%.auth:token%(%) with a colon", function()
       local _, err = link.auth.token()
@@ -974,6 +1140,10 @@ describe("misuse", function()
       { { auth = { token = "x" } }, "unknown option token" }, { { shapes = { verify = "x" } }, "shapes%.verify" },
       { { shapes = { colour = "x" } }, "no switch" }, { { on_event = "x" }, "on_event must be a function" },
       { { strict_request_id = 1 }, "strict_request_id must be" }, { { store = "memory" }, "store must be" },
+      { { store = {} }, "store must be a store with get and put" },
+      { { ca_file = "spec/no-such-file.pem" }, "ca_file must be the path of a file that can be read" },
+      { { auth = { access_token = "t", expiration = "tomorrow" } }, "expiration must be a time" },
+      { { operations = { ["tickets.lock"] = { method = "GET" } } }, "must not be GET" },
     } do
       raises(row[2], function()
         local link = paciolan.new(scripted.settings(row[1]))

@@ -24,8 +24,10 @@ describe("the client", function()
   end)
 
   -- What every failure owes to its reader.
-  local function expect_error(kind, outcome, result, err, response)
+  local function expect_error(kind, outcome, result, err, ...)
     assert.is_nil(result)
+    assert.equal(0, select("#", ...))
+    local response = err.response
     assert.is_true(errors.is(err), tostring(err))
     assert.equal(kind, err.kind)
     assert.equal(outcome, err.outcome)
@@ -441,8 +443,8 @@ describe("the client", function()
     end)
 
     it("initiate: a refusal keeps the id of the process", function()
-      local tokens, _, offer, err, response = initiate { headers = SERVICE.ERROR }
-      expect_error("http", "rejected", offer, err, response)
+      local tokens, _, offer, err = initiate { headers = SERVICE.ERROR }
+      expect_error("http", "rejected", offer, err)
       shape.expect("transfer-v2.response.error", err.body)
       assert.equal("INVALID_PARAMETER_VALUE", err.type)
       assert.equal("inform_provider", err.action)

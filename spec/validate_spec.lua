@@ -391,6 +391,23 @@ describe("the values of a path", function()
   end
 end)
 
+describe("numbers that JSON does not carry exactly", function()
+  it("are refused where Lua can hold them", function()
+    local price = rawget(math, "type") and 9007199254740993 -- LuaJIT and JSON round it to an even neighbour
+    local payload = samples.load("lock.request.my-account.json")
+    payload.listing.totalPrice = price or 9007199254740992
+    expect("tickets.lock", payload, nil, price and { "/listing/totalPrice exact" } or {})
+    payload.listing.totalPrice = 9007199254740992
+    expect("tickets.lock", payload, nil, {})
+  end)
+end)
+
+describe("an organisation that cannot stand in a header", function()
+  it("is refused before anything is sent", function()
+    expect("transfers.cancel", "3785222-AMTX:10237", { organization_id = " " }, { " option" })
+  end)
+end)
+
 describe("the filters of the catalog", function()
   local options = { organization_id = "999" }
   local rows = {

@@ -388,8 +388,7 @@ static void read_address(lua_State *L, listen_options *o) {
 }
 
 static const char *read_pem(lua_State *L, const char *name) {
-  lua_getfield(L, -1, name);
-  if (lua_type(L, -1) != LUA_TSTRING) {
+  if (lpac_rawgetfield(L, -1, name) != LUA_TSTRING) {
     luaL_error(L, "tls.%s must be PEM text", name);
   }
   const char *pem = lua_tostring(L, -1);
@@ -492,12 +491,19 @@ static int l_listen(lua_State *L) {
   return 1;
 }
 
+/* A server that somebody started for himself compares this with the number he gave it: another one tells that he is
+** gone, however he ended, since an orphan always gets a new parent. */
+static int l_parent_pid(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)getppid());
+  return 1;
+}
+
 static const luaL_Reg methods[] = { { "next", l_next }, { "reply", l_reply }, { "drop", l_drop },
                                     { "port", l_port }, { "close", l_close }, { NULL, NULL } };
 static const luaL_Reg metamethods[] = {
   { "__gc", l_close }, { "__close", l_close }, { "__tostring", l_tostring }, { NULL, NULL }
 };
-static const luaL_Reg functions[] = { { "listen", l_listen }, { NULL, NULL } };
+static const luaL_Reg functions[] = { { "listen", l_listen }, { "parent_pid", l_parent_pid }, { NULL, NULL } };
 
 int luaopen_paciolan_httpd(lua_State *L);
 

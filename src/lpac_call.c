@@ -15,7 +15,7 @@
 ** not given. The table keeps it alive. */
 static pac_text field_text(lua_State *L, int index, const char *name) {
   pac_text text = { NULL, 0 };
-  if (lpac_getfield(L, index, name) == LUA_TSTRING) {
+  if (lpac_rawgetfield(L, index, name) == LUA_TSTRING) {
     text.data = lua_tolstring(L, -1, &text.length);
   }
   lua_pop(L, 1);

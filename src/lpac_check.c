@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lpac_violation.h"
+#include "pac_request.h"
 #include "pac_time.h"
 #include "pac_uri.h"
 
@@ -100,6 +101,8 @@ static void check_number(lpac_checker *ck, int index) {
     lpac_report_type(ck, "number", index);
   } else if (!isfinite(lua_tonumber(ck->L, index))) {
     lpac_report(ck, "finite", "must be a finite number");
+  } else if (!lpac_is_exact(ck->L, index)) {
+    lpac_report(ck, "exact", "must be a number that JSON carries exactly: whole numbers up to 2^53");
   }
 }
 
@@ -411,8 +414,11 @@ static void check_query_option(lpac_checker *ck, const pac_operation *op) {
 
 /* Where PAC-Organization-ID is demanded, its option is (contract 7 row 17). */
 static void check_organization(lpac_checker *ck, const pac_operation *op) {
-  if (op->organization == PAC_ORGANIZATION_REQUIRED && ck->options->organization_id == NULL) {
+  const char *id = ck->options->organization_id;
+  if (id == NULL && op->organization == PAC_ORGANIZATION_REQUIRED) {
     lpac_report(ck, "option", "needs the option organization_id");
+  } else if (id != NULL && !pac_request_value_valid(id, strlen(id))) {
+    lpac_report(ck, "option", "needs the option organization_id to be printable ASCII");
   }
 }
 

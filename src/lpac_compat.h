@@ -45,6 +45,13 @@ static inline int lpac_rawgeti(lua_State *L, int i, int n) {
 #define luaL_pushfail(L)              lua_pushnil(L)
 #endif
 
+/* A field without metamethods: what it gives is in the table and stays there. */
+static inline int lpac_rawgetfield(lua_State *L, int i, const char *k) {
+  i = lua_absindex(L, i);
+  lua_pushstring(L, k);
+  return lpac_rawget(L, i);
+}
+
 /* The JSON null of lua-cjson and of ngx: a light userdata that holds NULL. */
 static inline int lpac_is_null(lua_State *L, int i) {
   return lua_type(L, i) == LUA_TLIGHTUSERDATA && lua_touserdata(L, i) == NULL;
@@ -56,12 +63,31 @@ static inline int lpac_to_integer(lua_State *L, int i, int64_t *out) {
   if (lua_type(L, i) != LUA_TNUMBER) {
     return 0;
   }
+#if LUA_VERSION_NUM >= 503
+  if (lua_isinteger(L, i)) { /* beyond 2^53 the way through a double would change it */
+    lua_Integer exact = lua_tointeger(L, i);
+    *out = (int64_t)exact;
+    return exact >= -(INT64_C(1) << 53) && exact <= (INT64_C(1) << 53);
+  }
+#endif
   lua_Number n = lua_tonumber(L, i);
   if (!(n >= -9007199254740992.0 && n <= 9007199254740992.0) || n != floor(n)) {
     return 0;
   }
   *out = (int64_t)n;
   return 1;
+}
+
+/* Lua 5.3 and newer have integers that a double, and so JSON, cannot hold. */
+static inline int lpac_is_exact(lua_State *L, int i) {
+#if LUA_VERSION_NUM >= 503
+  int64_t value;
+  return !lua_isinteger(L, i) || lpac_to_integer(L, i, &value);
+#else
+  (void)L;
+  (void)i;
+  return 1;
+#endif
 }
 
 /* The module's one exported symbol carries this mark; all else is hidden. */

@@ -28,10 +28,11 @@ static void read_shapes(lua_State *L, int index, pac_shapes *out) {
   }
 }
 
-/* Borrows a text option; the options table keeps it alive. */
+/* Borrows a text option. The access is raw, so the string is in the options
+** table, which keeps it alive. */
 static const char *read_text(lua_State *L, int index, const char *name) {
   const char *text = NULL;
-  int type = lpac_getfield(L, index, name);
+  int type = lpac_rawgetfield(L, index, name);
   if (type == LUA_TSTRING) {
     size_t length;
     text = lua_tolstring(L, -1, &length);
@@ -55,7 +56,7 @@ void lpac_options_read(lua_State *L, int index, lpac_options *out) {
   out->distributor_code = read_text(L, index, "distributor_code");
   out->organization_id = read_text(L, index, "organization_id");
   out->path = read_text(L, index, "path");
-  if (lpac_getfield(L, index, "shapes") == LUA_TTABLE) {
+  if (lpac_rawgetfield(L, index, "shapes") == LUA_TTABLE) {
     read_shapes(L, lua_gettop(L), &out->shapes);
   } else if (!lua_isnil(L, -1)) {
     luaL_error(L, "option shapes must be a table");
@@ -208,6 +209,7 @@ static void push_operation(lua_State *L, const pac_operation *op) {
   set_text(L, "organization", organizations[op->organization]);
   set_flag(L, "anonymous", op->anonymous);
   set_text(L, "state", op->state);
+  set_flag(L, "state_told", op->state_told);
   set_text(L, "answers", op->answers);
   set_text(L, "doc", op->doc);
   set_text(L, "source", op->source);

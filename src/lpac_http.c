@@ -285,13 +285,12 @@ static const luaL_Reg functions[] = {
 };
 
 void lpac_http_register(lua_State *L) {
-  if (luaL_newmetatable(L, TYPE_NAME)) {
-    luaL_setfuncs(L, metamethods, 0);
-    lua_pushliteral(L, TYPE_NAME);
-    lua_setfield(L, -2, "__name");
-    luaL_newlib(L, methods);
-    lua_setfield(L, -2, "__index");
-  }
+  luaL_newmetatable(L, TYPE_NAME); /* filled even if it stood already, see lpac_wire_register */
+  luaL_setfuncs(L, metamethods, 0);
+  lua_pushliteral(L, TYPE_NAME);
+  lua_setfield(L, -2, "__name");
+  luaL_newlib(L, methods);
+  lua_setfield(L, -2, "__index");
   lua_pop(L, 1);
   luaL_newlib(L, functions);
   lua_setfield(L, -2, "http");

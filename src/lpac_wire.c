@@ -26,11 +26,7 @@ static int buf_gc(lua_State *L) {
 pac_buf *lpac_buf_push(lua_State *L) {
   pac_buf *buf = lua_newuserdatauv(L, sizeof *buf, 0);
   pac_buf_init(buf);
-  if (luaL_newmetatable(L, BUF_TYPE)) {
-    lua_pushcfunction(L, buf_gc);
-    lua_setfield(L, -2, "__gc");
-  }
-  lua_setmetatable(L, -2);
+  luaL_setmetatable(L, BUF_TYPE);
   return buf;
 }
 
@@ -314,7 +310,13 @@ static int encode(lua_State *L) {
   return 2;
 }
 
+/* Metatables are filled whether they are new or not: a load that ran out of
+** memory half-way leaves a half-built one behind for the next. */
 void lpac_wire_register(lua_State *L) {
+  luaL_newmetatable(L, BUF_TYPE);
+  lua_pushcfunction(L, buf_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
   lua_pushcfunction(L, encode);
   lua_setfield(L, -2, "encode");
 }

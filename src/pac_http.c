@@ -27,9 +27,8 @@
 #define PREREQ_VERSION 0x075000u
 
 /* Idle connections older than this are not used again. Servers commonly close
-** after 5 to 75 s; a request that must not be repeated takes no chances. */
-#define MAX_IDLE_S            30L
-#define MAX_IDLE_SINGLE_USE_S 2L
+** after 5 to 75 s. */
+#define MAX_IDLE_S 30L
 
 struct pac_http {
   CURL *easy;      /* NULL until the first request, and after a fork */
@@ -192,7 +191,7 @@ static size_t take_body(char *data, size_t size, size_t count, void *user) {
   pac_http *http = user;
   pac_status status = pac_http_answer_take_body(http->answer, data, size * count, http->max_answer_bytes);
   if (status != PAC_OK) {
-    stop_reading(http, status, "the body of the answer passes max_answer_bytes");
+    stop_reading(http, status, "the body of the answer is larger than allowed (max_answer_bytes of the transport)");
     return 0;
   }
   return size * count;
@@ -321,14 +320,17 @@ static void set_callbacks(setup *to, pac_http *http) {
 #endif
 }
 
-/* Without before_request only a fresh connection is safe from libcurl's own
-** repeat, which happens on reused ones alone. */
+/* A single-use request gets a connection of its own. A kept one may be about to
+** close, or may hold an answer that came late and belongs to nobody: libcurl
+** would hand it over as the answer to this request, and a stray 401 would have
+** an order sent twice. Without before_request a fresh connection is also the
+** only one that is safe from libcurl's own repeat. */
 static void set_connection(setup *to, const pac_http *http, const pac_http_request *request) {
   bool reading = strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
-  if (!http->has_prereq && (request->single_use || !reading)) {
+  if (request->single_use || (!http->has_prereq && !reading)) {
     must_long(to, CURLOPT_FRESH_CONNECT, 1L);
   }
-  (void)curl_easy_setopt(to->easy, CURLOPT_MAXAGE_CONN, request->single_use ? MAX_IDLE_SINGLE_USE_S : MAX_IDLE_S);
+  (void)curl_easy_setopt(to->easy, CURLOPT_MAXAGE_CONN, MAX_IDLE_S);
   must_long(to, CURLOPT_CONNECTTIMEOUT_MS,
             request->connect_timeout_ms != 0 ? request->connect_timeout_ms : http->connect_timeout_ms);
   must_long(to, CURLOPT_TIMEOUT_MS, request->timeout_ms != 0 ? request->timeout_ms : http->timeout_ms);

@@ -44,7 +44,7 @@ typedef struct pac_http_request {
   size_t body_bytes;
   long connect_timeout_ms; /* 0: as the session says */
   long timeout_ms;         /* 0: as the session says */
-  bool single_use;         /* a repeat would do harm: prefer a fresh connection to a doubtful one */
+  bool single_use;         /* a repeat would do harm: it gets a fresh connection */
   bool gzip;               /* ask for, and decode, a compressed answer */
 } pac_http_request;
 

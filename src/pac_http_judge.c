@@ -25,7 +25,7 @@ static const struct verdict {
   { CURLE_PEER_FAILED_VERIFICATION, PAC_HTTP_NETWORK, true,
     "the server's certificate is refused: check the URL's host, the clock and ca_file" },
   { CURLE_SSL_CACERT_BADFILE, PAC_HTTP_NETWORK, false,
-    "the trusted certificates cannot be read: check ca_file and ca_path" },
+    "the trusted certificates cannot be read: check ca_file" },
   { CURLE_GOT_NOTHING, PAC_HTTP_NETWORK, false, "the server closed the connection without an answer" },
   { CURLE_SEND_ERROR, PAC_HTTP_NETWORK, false, "the connection broke while the request was sent" },
   { CURLE_RECV_ERROR, PAC_HTTP_NETWORK, false, "the connection broke before the answer" },

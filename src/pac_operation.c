@@ -136,7 +136,7 @@ pac_status pac_shapes_set(pac_shapes *shapes, const char *name, const char *choi
     return pac_fail(err, PAC_INVALID, "shapes.%s must be \"%s\" or \"%s\"", row->name, row->choices[0],
                     row->choices[1]);
   }
-  return pac_fail(err, PAC_INVALID, "shapes has no switch of that name");
+  return pac_fail(err, PAC_INVALID, "shapes has no switch of that name; paciolan.shapes() lists them");
 }
 
 const char *pac_type_name(pac_type type) {

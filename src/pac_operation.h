@@ -155,6 +155,7 @@ typedef struct pac_operation {
   pac_organization organization;
   int anonymous;               /* no Authorization, API key or channel: the token call */
   const char *state;           /* field of the answer that says PENDING, COMPLETE or ERROR */
+  int state_told;              /* the documents show that every answer has it */
   const pac_error_row *errors; /* ended by a NULL type; NULL for none */
   const char *answers;         /* status codes that the documents list */
   const char *doc;

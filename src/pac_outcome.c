@@ -21,6 +21,15 @@ static int state_is(const pac_facts *facts, const char *state) {
          memcmp(facts->state, state, facts->state_length) == 0;
 }
 
+static int is_known_state(const pac_facts *facts) {
+  return state_is(facts, "PENDING") || state_is(facts, "COMPLETE") || state_is(facts, "ERROR");
+}
+
+/* The service says that it works on the request, or is done with it. */
+static int is_under_way(const pac_facts *facts) {
+  return state_is(facts, "PENDING") || state_is(facts, "COMPLETE");
+}
+
 /* Only a write has a fate. */
 static pac_fate fate_of(const pac_operation *op, pac_fate fate) {
   return op->effect == PAC_READ ? PAC_FATE_NONE : fate;
@@ -56,15 +65,24 @@ static pac_verdict judge_silence(const pac_operation *op, const pac_facts *facts
   return verdict;
 }
 
-/* An error that the operation's table lists: type first, then code, then
-** status (contract 7 rows 39 and 40). */
+/* An error that the operation's table lists, found by its type (contract 7 rows
+** 39 and 40). It is repeated only when it came as the table has it, with a 5xx:
+** a process that was begun and ended with ERROR is no request that failed. */
 static pac_verdict judge_row(const pac_operation *op, const pac_facts *facts, const pac_error_row *row) {
   pac_verdict verdict = fail(op, PAC_KIND_HTTP, row->retries > 0 ? PAC_FATE_UNKNOWN : PAC_FATE_REJECTED);
   verdict.action = row->action;
-  if (row->retries > 0) {
+  if (row->retries > facts->repeats && facts->status >= 500) {
     allow_retry(&verdict, facts, row->retries);
   }
   return verdict;
+}
+
+/* Without a state that the documents know nobody can say what was done. */
+static int lacks_state(const pac_operation *op, const pac_facts *facts) {
+  if (op->state == NULL || is_known_state(facts)) {
+    return 0;
+  }
+  return facts->state != NULL || op->state_told;
 }
 
 static pac_verdict judge_success(const pac_operation *op, const pac_facts *facts) {
@@ -79,10 +97,16 @@ static pac_verdict judge_success(const pac_operation *op, const pac_facts *facts
     const pac_error_row *row = find_row(op, facts);
     return row != NULL ? judge_row(op, facts, row) : fail(op, PAC_KIND_HTTP, PAC_FATE_REJECTED);
   }
+  if (lacks_state(op, facts)) {
+    return fail(op, PAC_KIND_PROTOCOL, PAC_FATE_UNKNOWN);
+  }
   return (pac_verdict){ .next = PAC_NEXT_DONE, .retry_after_ms = -1 };
 }
 
 static pac_verdict judge_unauthorized(const pac_operation *op, const pac_facts *facts) {
+  if (op->anonymous && !facts->has_error) {
+    return fail(op, PAC_KIND_PROTOCOL, PAC_FATE_REJECTED); /* a gateway's page says nothing of the credential */
+  }
   pac_verdict verdict = fail(op, PAC_KIND_AUTH, PAC_FATE_REJECTED);
   if (!op->anonymous && !facts->rotated && facts->retries > 0) {
     verdict.next = PAC_NEXT_REFRESH;
@@ -120,8 +144,19 @@ static pac_verdict judge_server_error(const pac_operation *op, const pac_facts *
   return verdict;
 }
 
+/* A refusal or an error beside PENDING or COMPLETE: the answer contradicts
+** itself, so it proves nothing. */
+static int contradicts_itself(const pac_facts *facts) {
+  int is_success = facts->status >= 200 && facts->status < 300;
+  int is_partial = facts->status == 207 || facts->has_failure;
+  return is_under_way(facts) && (!is_success || (facts->has_error && !is_partial));
+}
+
 static pac_verdict judge_answer(const pac_operation *op, const pac_facts *facts) {
   int status = facts->status;
+  if (contradicts_itself(facts)) {
+    return fail(op, PAC_KIND_PROTOCOL, PAC_FATE_UNKNOWN);
+  }
   if (status >= 200 && status < 300) {
     return judge_success(op, facts);
   }

@@ -51,7 +51,7 @@ typedef struct pac_facts {
   const char *error_type; /* its type; NULL for none */
   size_t error_type_length;
   int has_failure;   /* a failure list with something in it */
-  const char *state; /* the operation's state field; NULL for none */
+  const char *state; /* the operation's state field; NULL for none, empty when it is no string */
   size_t state_length;
   int64_t retry_after_ms; /* -1: not given */
   int retries;            /* the caller's limit; 0: nothing is ever sent twice */

@@ -11,6 +11,9 @@ local json = require "paciolan.json"
 
 local auth = {}
 
+-- How often a coroutine looks whether another one has renewed the set.
+local RENEWAL_POLL_MS = 20
+
 local methods = {}
 local mt = { __name = "paciolan.auth", __index = methods }
 
@@ -40,9 +43,9 @@ end
 
 -- --- the stored set ---------------------------------------------------------------------------------------------
 
--- A store of the caller's own may answer with plain text.
+-- A store of the caller's own may answer with plain text, which may quote what it was to keep.
 local function store_error(err)
-  return errors.is(err) and err or errors.store("the store failed: " .. tostring(err))
+  return errors.is(err) and err or errors.store("the store failed, and gave no error of paciolan.errors.store")
 end
 
 local function save(self, record)
@@ -79,15 +82,23 @@ local function load(self)
     return self._loaded -- decoding the same text again would cost every call
   end
   local record = text and json.decode(text)
-  local seed = self._seed
   if type(record) == "table" then
-    -- A configured refresh token that was never sent takes the place of one that was refused.
-    record.refreshToken = record.refreshToken or (not self._seed_spent and seed.refresh_token) or nil
     self._loaded_text, self._loaded = text, record
     return record
   end
+  local seed = self._seed
   return { accessToken = seed.access_token, refreshToken = seed.refresh_token, expiration = seed.expiration,
     tokenType = "Bearer", issued_at_ms = 0 }
+end
+
+-- The refresh token to send next. A refused one stays in the store, where it harms nobody and a person may look at it;
+-- a configured one that was never sent takes its place.
+local function refresh_token_of(self, record)
+  local token, seed = record.refreshToken, self._seed.refresh_token
+  if token and not self._refused[token] then
+    return token
+  end
+  return not self._seed_spent and seed or nil
 end
 
 local function expires_at_ms(record)
@@ -136,32 +147,18 @@ local function request(self, payload, limits)
   return record_of(answer, response)
 end
 
--- Only while the store still holds the refused refresh token: another holder may have rotated meanwhile.
-local function drop_refresh_token(self, record)
-  local refused, store = record.refreshToken, self._config.store
-  record.refreshToken = nil
-  local text = store:get(self._key)
-  local stored = text and json.decode(text)
-  if not text then
-    store:add(self._key, json.encode(record))
-  elseif type(stored) ~= "table" or stored.refreshToken == refused then
-    store:replace(self._key, text, json.encode(record))
-  end
-end
-
 -- Refusals of the credential itself (RFC 6749 section 5.2; 422 is what this API answers to wrong input). A 403 or 404
 -- speaks of the application or the path, and must not cost a refresh token that is still good.
 local CREDENTIAL_REFUSED = { [400] = true, [401] = true, [422] = true }
 
 -- What a failed call says about the credential that was sent: true when it was refused for good, else it is worth
 -- another try.
-local function note_failure(self, step, record, err)
+local function note_failure(self, step, sent, err)
   if err.kind == "auth" and CREDENTIAL_REFUSED[err.status] then
     if step == "exchange" then
       self._code_spent = true
     else
-      self._loaded_text = nil -- the stored text changes with the record
-      drop_refresh_token(self, record)
+      self._refused[sent] = true
     end
     return true
   end
@@ -172,24 +169,58 @@ local function note_failure(self, step, record, err)
   return false
 end
 
+local function is_renewing(self)
+  return self._renewing_until_ms ~= nil and core.monotonic_ms() < self._renewing_until_ms
+end
+
+local function end_of(self, limits)
+  return limits and limits.ends_at_ms or core.monotonic_ms() + self._config.deadline_ms
+end
+
+-- Marks the time in which other coroutines must not send a second token call, for a transport may yield.
+local function request_alone(self, payload, limits)
+  self._renewing_until_ms = end_of(self, limits)
+  local ok, fresh, err = pcall(request, self, payload, limits)
+  self._renewing_until_ms = nil
+  if not ok then
+    error(fresh, 0)
+  end
+  return fresh, err
+end
+
+local function wait_for_other(self, limits)
+  local ends_at_ms = end_of(self, limits)
+  while is_renewing(self) do
+    if core.monotonic_ms() + RENEWAL_POLL_MS >= ends_at_ms then
+      return nil, errors.new {
+        kind = "timeout", operation = "auth.token", outcome = "not_sent", attempts = 0, retryable = true,
+        message = "another renewal of the access token did not end before the deadline",
+      }
+    end
+    self._config.transport:sleep(RENEWAL_POLL_MS)
+  end
+  return true
+end
+
 local function renew(self, step, record, limits)
+  local refresh_token = refresh_token_of(self, record)
   local payload
   if step == "exchange" then
     payload = { grantType = "authorization_code", code = self._seed.code }
   else
-    payload = { grantType = "refresh_token", refreshToken = record.refreshToken }
-    self._seed_spent = self._seed_spent or record.refreshToken == self._seed.refresh_token
+    payload = { grantType = "refresh_token", refreshToken = refresh_token }
+    self._seed_spent = self._seed_spent or refresh_token == self._seed.refresh_token
   end
-  local fresh, err = request(self, payload, limits)
+  local fresh, err = request_alone(self, payload, limits)
   call.emit(self._config, {
     type = "rotation", step = step, ok = fresh ~= nil, kind = err and err.kind or nil,
     outcome = err and err.outcome or nil,
   })
   if not fresh then
-    return nil, err, note_failure(self, step, record, err)
+    return nil, err, note_failure(self, step, refresh_token, err)
   end
   -- Documented answers carry a new refresh token; one without leaves the old one in force (RFC 6749 section 6).
-  fresh.refreshToken = fresh.refreshToken or record.refreshToken
+  fresh.refreshToken = fresh.refreshToken or refresh_token
   local ok, store_err = save(self, fresh)
   self._code_spent = self._code_spent or step == "exchange"
   if not ok then
@@ -207,12 +238,12 @@ local function has_code(self)
 end
 
 local function can_renew(self, record)
-  return record.refreshToken ~= nil or has_code(self)
+  return refresh_token_of(self, record) ~= nil or has_code(self)
 end
 
 local function ask(self, record, retry_not_before_ms)
   return core.rotation({
-    has_access = record.accessToken ~= nil, has_refresh = record.refreshToken ~= nil,
+    has_access = record.accessToken ~= nil, has_refresh = refresh_token_of(self, record) ~= nil,
     has_code = has_code(self),
     rejected = record.accessToken ~= nil and record.accessToken == self._rejected,
     issued_at_ms = record.issued_at_ms, expires_at_ms = expires_at_ms(record),
@@ -243,8 +274,10 @@ local function explain(self, record)
 end
 
 -- The refusal of the last credential says what a person has to do.
-local function give_up(err)
-  err.message = err.message .. ": nothing is left to renew the access token with; a new authorization code is needed"
+local function give_up(step, err)
+  local what = step == "exchange" and "the authorization code was refused (HTTP %d); each works once"
+    or "the refresh token was refused (HTTP %d), and no authorization code is left"
+  err.message = what:format(err.status) .. "; a new authorization code is needed"
   return nil, err
 end
 
@@ -270,12 +303,19 @@ function methods:acquire(limits)
     return nil, err
   end
   local step = decide(self, record)
-  if step == "use" then
+  if step == "use" or (step == "use_and_refresh" and is_renewing(self)) then
     return public(record)
   elseif step == "fail" then
     return nil, explain(self, record)
+  elseif is_renewing(self) then
+    local ended, late = wait_for_other(self, limits)
+    if not ended then
+      return nil, late
+    end
+    return methods.acquire(self, limits)
   end
-  local fresh, failed, is_refused = renew(self, step == "use_and_refresh" and "refresh" or step, record, limits)
+  step = step == "use_and_refresh" and "refresh" or step
+  local fresh, failed, is_refused = renew(self, step, record, limits)
   if fresh then
     return public(fresh)
   elseif decide(self, record) == "use" then
@@ -285,7 +325,7 @@ function methods:acquire(limits)
   elseif has_moved_on(self, record) or is_something_left(self) then
     return methods.acquire(self, limits)
   end
-  return give_up(failed)
+  return give_up(step, failed)
 end
 
 --- Remembers that the service refused an access token, so that no call uses it again.
@@ -317,12 +357,16 @@ function methods:rotate()
   if not can_renew(self, record) then
     return nil, explain(self, record)
   end
-  local step = record.refreshToken and "refresh" or "exchange"
+  local ended, late = wait_for_other(self)
+  if not ended then
+    return nil, late
+  end
+  local step = refresh_token_of(self, record) and "refresh" or "exchange"
   local fresh, failed, is_refused = renew(self, step, record)
   if fresh then
     return public(fresh)
   elseif is_refused and not can_renew(self, load(self) or record) then
-    return give_up(failed)
+    return give_up(step, failed)
   end
   return nil, failed
 end
@@ -334,7 +378,7 @@ end
 function auth.new(config, seed)
   return setmetatable({
     _config = config, _seed = seed, _key = key_of(config), _jitter = core.random() or 0, _failures = 0,
-    _code_spent = false,
+    _code_spent = false, _refused = {},
   }, mt)
 end
 

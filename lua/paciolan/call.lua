@@ -90,27 +90,52 @@ local function is_filled(value)
   return false
 end
 
--- Failures stand on top, or in the entries of a verify answer (contract 2.6).
-local function has_failure(body)
-  if is_filled(body.failure) then
-    return true
+-- Failures stand on top, or below in the entries of a verify answer (contract 2.6), in whichever of the documented
+-- shapes. Overlooking one would make a half-done request a success, so every level down to there is looked at.
+local FAILURE_DEPTH = 4
+
+local function has_failure(value, depth)
+  if type(value) ~= "table" or depth > FAILURE_DEPTH then
+    return false
   end
-  for _, list in ipairs { "tokens", "barcodes" } do
-    for _, entry in ipairs(type(body[list]) == "table" and body[list] or {}) do
-      if type(entry) == "table" and is_filled(entry.failure) then
-        return true
-      end
+  for key, item in pairs(value) do
+    if (key == "failure" and is_filled(item)) or has_failure(item, depth + 1) then
+      return true
     end
   end
   return false
 end
 
--- The documents name the state `status` or `transactionStatus`; either is read (contract 7 row 49).
+-- The documents name the state `status` or `transactionStatus`; either is read (contract 7 row 49). One that is there
+-- and is no string is as good as unknown, which the empty string tells the core.
 local function state_of(operation, body)
   if not operation.state then
     return nil
   end
-  return text_or_nil(body[operation.state]) or text_or_nil(body.status) or text_or_nil(body.transactionStatus)
+  for _, name in ipairs { operation.state, "status", "transactionStatus" } do
+    local value = body[name]
+    if value ~= nil and value ~= json.null then
+      return type(value) == "string" and value or ""
+    end
+  end
+  return nil
+end
+
+-- `false`, an empty text and an empty object say that there is no error.
+local function has_error(body)
+  local value = body.error
+  if type(value) == "table" then
+    return next(value) ~= nil
+  end
+  return value ~= nil and value ~= json.null and value ~= false and value ~= ""
+end
+
+-- An answer that is an object by one document may come as a list of one (contract 7).
+local function as_object(operation, body)
+  if operation.state and type(body[1]) == "table" and #body == 1 then
+    return body[1]
+  end
+  return body
 end
 
 -- What the core needs to know of an answer, and what an error will quote of it.
@@ -119,19 +144,19 @@ local function read_answer(operation, answer)
   if type(body) ~= "table" then
     return { status = answer.status, is_json = false, retry_after = answer.headers["retry-after"] }
   end
-  local has_error = body.error ~= nil and body.error ~= json.null
+  body = as_object(operation, body)
   local detail = type(body.error) == "table" and body.error or {}
   return {
-    status = answer.status, is_json = true, has_error = has_error, error_type = text_or_nil(detail.type),
-    has_failure = has_failure(body), state = state_of(operation, body), retry_after = answer.headers["retry-after"],
+    status = answer.status, is_json = true, has_error = has_error(body), error_type = text_or_nil(detail.type),
+    has_failure = has_failure(body, 1), state = state_of(operation, body), retry_after = answer.headers["retry-after"],
   }, body, detail
 end
 
 -- --- errors -----------------------------------------------------------------------------------------------------
 
--- A server's own word is quoted only when it looks like a code.
+-- A server's own word is quoted only when it looks like the documented codes: UNPROCESSABLE_ENTITY, MS-422.
 local function code_or_nil(value)
-  if type(value) == "string" and #value <= MAX_CODE and value:match("^[%w_%-%.]+$") then
+  if type(value) == "string" and #value <= MAX_CODE and (value:match("^[A-Z_]+$") or value:match("^[A-Z]+%-%d+$")) then
     return value
   end
   return nil
@@ -142,6 +167,8 @@ local function describe(facts, body, verdict)
     return "the service did a part of it; the body tells each token's fate"
   elseif not facts.is_json then
     return ("the service answered %d without a JSON object"):format(facts.status)
+  elseif verdict.kind == "protocol" and (facts.state or facts.status < 300) then
+    return ("the service answered %d with a state that does not fit"):format(facts.status)
   elseif facts.state == "ERROR" then
     return ("the service ended the request with ERROR (HTTP %d)"):format(facts.status)
   end
@@ -159,13 +186,15 @@ local function answered_error(state, facts, body, detail, verdict)
     type = text_or_nil(detail.type), app_error_code = text_or_nil(detail.appErrorCode),
     developer_message = text_or_nil(detail.developerMessage), process_id = text_or_nil(body.processId),
     retryable = verdict.retryable, retry_after_ms = verdict.retry_after_ms, action = verdict.action,
-    body = facts.is_json and body or nil,
+    -- What the token call answers may hold tokens even beside an error.
+    body = facts.is_json and not state.operation.anonymous and body or nil,
   }
 end
 
-local function silence_error(state, failure, verdict)
+local function silence_error(config, state, failure, verdict)
   return errors.new {
-    kind = verdict.kind, outcome = verdict.outcome, operation = state.name, message = failure.message,
+    kind = verdict.kind, outcome = verdict.outcome, operation = state.name,
+    message = ("%s (%s)"):format(failure.message, config.base_url:match("^%a+://([^/]+)")),
     request_id = state.request_id, attempts = state.attempts, retryable = verdict.retryable,
   }
 end
@@ -248,7 +277,7 @@ local function attempt(config, state, access_token)
   local verdict = core.judge(state.name, facts)
   local err
   if not answer then
-    err = silence_error(state, failure, verdict)
+    err = silence_error(config, state, failure, verdict)
   elseif verdict.next ~= "done" then
     err = answered_error(state, facts, body, detail, verdict)
   end
@@ -278,24 +307,35 @@ local function access_token_for(config, state)
     told[key] = value
   end
   told.operation, told.attempts = state.name, state.attempts
+  if err.operation == "auth.token" and err.attempts > 0 then
+    told.message = "token call: " .. err.message
+  end
   -- What is known of the last attempt still holds; before any attempt nothing was sent.
   told.outcome = is_write(state.operation) and (state.last_error and state.last_error.outcome or "not_sent") or nil
   return nil, errors.new(told)
 end
 
--- A later attempt that was refused or never left says nothing about an earlier one whose fate is unknown.
+-- A later attempt that was refused or never left says nothing about an earlier one whose fate is unknown, and it does
+-- not make that one fit to be sent again.
 local function remember(state, failed)
   if state.last_error and state.last_error.outcome == "unknown" and failed.outcome then
     failed.outcome = "unknown"
+    failed.retryable = failed.retryable and state.operation.effect ~= "once"
   end
   state.last_error = failed
+end
+
+-- Exactly two values: on LuaJIT `assert` raises the last one it gets when the message is no string.
+local function fail(err, response)
+  err.response = response
+  return nil, err
 end
 
 local function run(config, state)
   while true do
     local access_token, err = access_token_for(config, state)
     if err then
-      return nil, err, response_of(state)
+      return fail(err, response_of(state))
     end
     local verdict, failed, body, answer, answer_state = attempt(config, state, access_token)
     if not failed then
@@ -303,13 +343,13 @@ local function run(config, state)
       return body, nil, response_of(state, answer, answer_state, body)
     end
     remember(state, failed)
-    if answer and answer.status == 401 and access_token then
-      config.auth:reject(access_token)
+    if answer and answer.status == 401 and access_token and not state.rotated then
+      config.auth:reject(access_token) -- a second 401 met a fresh token, so it is not about the token
     end
     if verdict.next == "refresh" then
       state.rotated = true
     elseif verdict.next ~= "retry" or not wait_to_repeat(config, state, verdict) then
-      return nil, failed, response_of(state, answer, answer_state, body)
+      return fail(failed, response_of(state, answer, answer_state, body))
     end
   end
 end
@@ -330,10 +370,12 @@ end
 -- @param payload what the operation takes: a table with wire names, or the value of its path
 -- @tparam ?table options checked by `paciolan.client`
 -- @return the decoded answer
--- @treturn[2] nil
--- @treturn[2] table err, see `paciolan.errors`
+-- @treturn nil
 -- @treturn table response `{ status, headers, request_id, attempts, elapsed_ms, state }`; `body` holds the raw text of
 -- an answer that was not JSON
+-- @treturn[2] nil
+-- @treturn[2] table err, see `paciolan.errors`; `err.response` is the response. Exactly two values, so that `assert`
+-- raises the error itself on every Lua
 function call.run(config, name, payload, options)
   options = options or {}
   local operation = operations[name]
@@ -344,8 +386,8 @@ function call.run(config, name, payload, options)
     path = override and override.path,
   })
   if not target then
-    return nil, errors.validation(name, body, unsent(operation)),
-      { headers = {}, request_id = options.request_id, attempts = 0, elapsed_ms = 0 }
+    return fail(errors.validation(name, body, unsent(operation)),
+      { headers = {}, request_id = options.request_id, attempts = 0, elapsed_ms = 0 })
   end
   local request_id = options.request_id or assert(core.request_id())
   local now = core.monotonic_ms()

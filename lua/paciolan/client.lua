@@ -53,6 +53,24 @@ local function offset(value)
   return type(value) == "number" and math.abs(value) <= LONGEST_MS, "a number of milliseconds, at most a day"
 end
 
+-- Only what the client calls is asked for; a store of the caller's own may have more.
+local function a_store(value)
+  local is_object = type(value) == "table" or type(value) == "userdata"
+  return is_object and type(value.get) == "function" and type(value.put) == "function", "a store with get and put"
+end
+
+local function a_readable_file(value)
+  local file = type(value) == "string" and io.open(value, "rb")
+  if file then
+    file:close()
+  end
+  return file ~= nil and file ~= false, "the path of a file that can be read"
+end
+
+local function a_time(value)
+  return type(value) == "string" and core.parse_time(value) ~= nil, "a time such as 2026-09-01T12:00:00Z"
+end
+
 -- Every setting: its check, whether it must be given, its default.
 local settings = {
   base_url = { text, required = true },
@@ -62,7 +80,7 @@ local settings = {
   organization_id = { header_text },
   user_agent = { user_agent, required = true },
   auth = { a_table, required = true },
-  store = { a_table },
+  store = { a_store },
   timeout_ms = { milliseconds, default = 30000 },
   connect_timeout_ms = { milliseconds, default = 5000 },
   deadline_ms = { milliseconds, default = 60000 },
@@ -72,13 +90,13 @@ local settings = {
   operations = { a_table, default = {} },
   strict_request_id = { a_boolean, default = true },
   on_event = { a_function },
-  ca_file = { text },
+  ca_file = { a_readable_file },
   proxy = { text },
   transport = { a_table },
 }
 
 local auth_settings = {
-  code = { text }, refresh_token = { text }, access_token = { header_text }, expiration = { text },
+  code = { text }, refresh_token = { text }, access_token = { header_text }, expiration = { a_time },
 }
 
 local function names_of(known)
@@ -146,6 +164,8 @@ local function check_overrides(overrides, level)
     end
     if override.method ~= nil and not methods_allowed[override.method] then
       error(("operations[%q].method must be GET, POST, PUT, PATCH or DELETE"):format(name), level)
+    elseif override.method == "GET" and operation.body then
+      error(("operations[%q].method must not be GET, which has no body"):format(name), level)
     end
     local path = override.path
     if path ~= nil and not (type(path) == "string" and path:match("^/[%w%-%._~/{}:]*$")
@@ -200,7 +220,7 @@ local function check_call_options(config, name, options)
   if options == nil then
     return nil
   end
-  local checked = read_settings(options, call_options, name, CALLER_OF_CALLER)
+  local checked = read_settings(options, call_options, "options of " .. name, CALLER_OF_CALLER)
   if checked.request_id and config.strict_request_id and not core.is_uuid_v4(checked.request_id) then
     error(name .. ": request_id must be a UUID of version 4 (strict_request_id = false lifts this)", CALLER)
   elseif checked.request_id and not core.is_header_value(checked.request_id) then
@@ -267,10 +287,12 @@ local function new_method(mt, resource, method, name)
     end
     local config = self._config
     local result, err, response = call.run(config, operation, payload, check_call_options(config, operation, options))
-    if operation == "listings.get" then
+    if result == nil then
+      return nil, err
+    elseif operation == "listings.get" then
       result = as_list(result)
     end
-    return result, err, response
+    return result, nil, response
   end
 end
 
@@ -296,6 +318,9 @@ end
 
 --- Closes the connections. The store stays open: it belongs to the caller, unless the client made it.
 function link_mt.__index:close()
+  if type(self) ~= "table" or getmetatable(self) ~= link_mt then
+    error("call link:close() with a colon", 2)
+  end
   local config = self._config
   if not config.is_closed then
     config.is_closed = true

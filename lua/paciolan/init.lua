@@ -7,6 +7,7 @@
 -- Misuse of the Lua API raises; everything that can happen to a correct program returns `nil, err`
 -- (see `paciolan.errors`).
 -- @module paciolan
+local call = require "paciolan.call"
 local client = require "paciolan.client"
 local core = require "paciolan.core"
 local errors = require "paciolan.errors"
@@ -121,6 +122,9 @@ function paciolan.validate(operation, payload, options)
     if not validate_options[name] then
       error("paciolan.validate: unknown option " .. tostring(name), 2)
     end
+  end
+  if not call.operations[operation] then
+    error("paciolan.validate: no operation of that name; paciolan.operations() lists them", 2)
   end
   local ok, violations = core.check(operation, payload, options)
   if ok then

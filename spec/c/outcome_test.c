@@ -9,11 +9,12 @@
 
 enum { READ, REPEATABLE, ONCE, CLASSES };
 
-/* One operation of each class, and each class has several. */
+/* Several operations of each class; those whose answers must tell a state have
+** a test of their own. */
 static const char *const members[CLASSES][6] = {
-  { "listings.get", "tickets.verify", "orders.status", "transfers.pending", "catalog.events", NULL },
+  { "listings.get", "tickets.verify", "transfers.history", "catalog.events", NULL },
   { "tickets.unlock", NULL },
-  { "orders.complete", "tickets.print", "transfers.accept", "transfers.initiate_v1", "transfers.cancel", NULL },
+  { "tickets.lock", "tickets.print", "transfers.accept", "transfers.initiate_v1", "transfers.cancel", NULL },
 };
 
 static const pac_operation *find(const char *name) {
@@ -239,6 +240,63 @@ static void test_a_sale_is_never_doubled(void **state) {
   each_member(visit_once);
 }
 
+/* --- answers that tell a state --------------------------------------------------- */
+
+typedef struct state_row {
+  const char *name, *operation;
+  pac_facts facts;
+  expectation expected;
+} state_row;
+
+#define UNHANDLED .error_type = "UNHANDLED_EXCEPTION", .error_type_length = 19
+
+static const state_row state_rows[] = {
+  { "PENDING", "orders.complete", { JSON(201), STATE("PENDING") }, DONE },
+  { "COMPLETE", "orders.complete", { JSON(200), STATE("COMPLETE") }, DONE },
+  { "ERROR", "orders.complete", { JSON(200), STATE("ERROR") }, FAIL(HTTP, REJECTED) },
+  { "ERROR of a poll", "orders.status", { JSON(200), STATE("ERROR") }, FAIL(HTTP, NOTHING) },
+
+  /* no state, or none that is documented */
+  { "no state", "orders.complete", { JSON(200) }, FAIL(PROTOCOL, UNKNOWN) },
+  { "no state", "transfers.initiate", { JSON(202) }, FAIL(PROTOCOL, UNKNOWN) },
+  { "no state of a poll", "orders.status", { JSON(200) }, FAIL(PROTOCOL, NOTHING) },
+  { "no state of a poll", "transfers.complete_status", { JSON(200) }, FAIL(PROTOCOL, NOTHING) },
+  { "no state where none is shown", "transfers.pending", { JSON(200) }, DONE },
+  { "no state where none is shown", "transfers.complete", { JSON(200) }, DONE },
+  { "another word", "orders.complete", { JSON(200), STATE("FAILED") }, FAIL(PROTOCOL, UNKNOWN) },
+  { "another case", "orders.complete", { JSON(200), STATE("Error") }, FAIL(PROTOCOL, UNKNOWN) },
+  { "no string", "transfers.complete", { JSON(200), STATE("") }, FAIL(PROTOCOL, UNKNOWN) },
+
+  /* answers that contradict themselves prove nothing */
+  { "error beside PENDING", "orders.complete", { ERROR(200), STATE("PENDING") }, FAIL(PROTOCOL, UNKNOWN) },
+  { "error beside COMPLETE", "orders.complete", { ERROR(200), STATE("COMPLETE") }, FAIL(PROTOCOL, UNKNOWN) },
+  { "409 PENDING", "orders.complete", { JSON(409), STATE("PENDING") }, FAIL(PROTOCOL, UNKNOWN) },
+  { "422 COMPLETE", "orders.complete", { ERROR(422), STATE("COMPLETE") }, FAIL(PROTOCOL, UNKNOWN) },
+  { "401 PENDING", "orders.complete", { ERROR(401), STATE("PENDING") }, FAIL(PROTOCOL, UNKNOWN) },
+  { "429 PENDING", "orders.complete", { ERROR(429), STATE("PENDING") }, FAIL(PROTOCOL, UNKNOWN) },
+  { "207 PENDING", "orders.complete", { JSON(207), STATE("PENDING") }, FAIL(PARTIAL, NOTHING) },
+  { "failures and an error beside COMPLETE",
+    "orders.complete",
+    { ERROR(200), STATE("COMPLETE"), .has_failure = 1 },
+    FAIL(PARTIAL, NOTHING) },
+
+  /* the one documented repetition of a transfer */
+  { "500", "transfers.initiate", { ERROR(500), UNHANDLED }, RETRY(HTTP, UNKNOWN) },
+  { "500 ERROR", "transfers.initiate", { ERROR(500), STATE("ERROR"), UNHANDLED }, RETRY(HTTP, UNKNOWN) },
+  { "500 PENDING", "transfers.initiate", { ERROR(500), STATE("PENDING"), UNHANDLED }, FAIL(PROTOCOL, UNKNOWN) },
+  { "200 COMPLETE", "transfers.initiate", { ERROR(200), STATE("COMPLETE"), UNHANDLED }, FAIL(PROTOCOL, UNKNOWN) },
+  { "200 ERROR", "transfers.initiate", { ERROR(200), STATE("ERROR"), UNHANDLED }, FAIL(HTTP, UNKNOWN) },
+};
+
+static void test_the_state_decides(void **state) {
+  (void)state;
+  for (size_t i = 0; i < COUNT(state_rows); i++) {
+    const pac_operation *op = find(state_rows[i].operation);
+    pac_facts facts = with_wait(state_rows[i].facts, -1);
+    expect(state_rows[i].name, op, pac_outcome_judge(op, &facts), state_rows[i].expected);
+  }
+}
+
 /* --- documented error tables --------------------------------------------------- */
 
 typedef struct table_row {
@@ -254,8 +312,8 @@ static void test_error_tables_rule_over_the_status(void **state) {
   static const table_row rows[] = {
     { "transfers.initiate", "UNHANDLED_EXCEPTION", 500, 0, RETRY(HTTP, UNKNOWN), provider },
     { "transfers.initiate", "UNHANDLED_EXCEPTION", 500, 2, RETRY(HTTP, UNKNOWN), provider },
-    { "transfers.initiate", "UNHANDLED_EXCEPTION", 500, 3, LATER(HTTP, UNKNOWN), provider },
-    { "transfers.initiate", "UNHANDLED_EXCEPTION", 200, 0, RETRY(HTTP, UNKNOWN), provider },
+    { "transfers.initiate", "UNHANDLED_EXCEPTION", 500, 3, FAIL(HTTP, UNKNOWN), provider },
+    { "transfers.initiate", "UNHANDLED_EXCEPTION", 200, 0, FAIL(HTTP, UNKNOWN), provider },
     { "transfers.initiate", "INVALID_PARAMETER_VALUE", 422, 0, FAIL(HTTP, REJECTED), provider },
     { "transfers.initiate", "INVALID_PARAMETER_VALUE", 400, 0, FAIL(HTTP, REJECTED), provider },
     { "transfers.initiate", "UNPROCESSABLE_ENTITY", 400, 0, FAIL(HTTP, REJECTED), provider },
@@ -300,6 +358,7 @@ static void test_the_token_call_tells_refused_credentials_from_trouble(void **st
     { "refused", { ERROR(400) }, FAIL(AUTH, REJECTED) },
     { "refused, 403", { ERROR(403) }, FAIL(AUTH, REJECTED) },
     { "refused, 401", { ERROR(401) }, FAIL(AUTH, REJECTED) },
+    { "a page, 401", { PAGE(401) }, FAIL(PROTOCOL, REJECTED) },
     { "a page, 403", { PAGE(403) }, FAIL(PROTOCOL, REJECTED) },
     { "a page, 404", { PAGE(404) }, FAIL(PROTOCOL, REJECTED) },
     { "500", { ERROR(500) }, FAIL(HTTP, UNKNOWN) },
@@ -341,6 +400,7 @@ int main(void) {
     cmocka_unit_test(test_without_retries_nothing_is_ever_sent_twice),
     cmocka_unit_test(test_the_wait_that_was_asked_for_is_passed_on),
     cmocka_unit_test(test_a_sale_is_never_doubled),
+    cmocka_unit_test(test_the_state_decides),
     cmocka_unit_test(test_error_tables_rule_over_the_status),
     cmocka_unit_test(test_the_token_call_tells_refused_credentials_from_trouble),
     cmocka_unit_test(test_names),

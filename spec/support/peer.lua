@@ -173,7 +173,12 @@ function Connection:answer(step, request)
     return self:write_slowly(body, step)
   end
   local truncated = step.declared_length or step.unended or step.no_length
-  return self:write(whole) and not truncated and step.close ~= "after_answer"
+  local kept = self:write(whole) and not truncated and step.close ~= "after_answer"
+  if kept and step.late then
+    pause(0.1) -- a segment of its own, after the client has taken the answer
+    self:write(step.late)
+  end
+  return kept
 end
 
 -- A reset instead of an orderly end.

@@ -13,6 +13,7 @@
 -- * `raw`: exactly these bytes, then the end; `blurt`: the same, but as soon as anything came in, be it HTTP or not.
 -- * `close`: `"before_read"`, `"after_read"` (no answer), `"reset"` (the same with a TCP reset), `"after_answer"`
 --   (without having said so).
+-- * `late`: these bytes, unasked, a moment after the answer.
 -- * `delay_s`: wait before the answer; `pause_s` and `piece_bytes`: the body in pieces, a pause before each.
 -- * `stall`: read the request and never answer.
 

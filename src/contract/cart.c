@@ -74,7 +74,7 @@ static const pac_field settlement_fields[] = {
   { .name = "totalAmountPaid", .type = PAC_NUMBER, .doc = "What the buyer paid.", .source = "001; row 54" },
   { .name = "amountToSeller", .type = PAC_NUMBER, .doc = "What the seller gets.", .source = "001; row 54" },
   { .name = "asyncCallbackUrl", .type = PAC_STRING, .format = PAC_CALLBACK_URL,
-    .doc = "Called by the service when a PENDING order ends.", .source = "001; rows 50, contract 3" },
+    .doc = "Called by the service when a PENDING order ends.", .source = "001; row 50; contract 3" },
   PAC_END
 };
 static const pac_object settlement = { .fields = settlement_fields };
@@ -100,13 +100,14 @@ static const pac_field status_path[] = {
 
 const pac_operation pac_cart_operations[] = {
   { .name = "orders.complete", .method = "POST", .path = "/v1/cart/complete-order",
-    .lua = "link.orders:complete(payload)", .body = &order_body, .effect = PAC_ONCE, .state = "status",
+    .lua = "link.orders:complete(payload)", .body = &order_body, .effect = PAC_ONCE,
+    .state = "status", .state_told = 1,
     .answers = "200, 201, 207, 400, 401, 402, 403, 405, 406, 415, 422, 426, 429, 500, 505",
     .doc = "Commit a cart to a sale and record a financial transaction. Never repeated by itself.",
     .source = "001, D:complete-order; rows 35, 46" },
   { .name = "orders.status", .method = "GET", .path = "/v1/cart/complete-order/{processId}",
     .lua = "link.orders:status(process_id)", .payload = PAC_PAYLOAD_PATH, .path_fields = status_path,
-    .effect = PAC_READ, .state = "status", .answers = "200, 401, 403, 404, 500",
+    .effect = PAC_READ, .state = "status", .state_told = 1, .answers = "200, 401, 403, 404, 500",
     .doc = "Ask what became of a PENDING order.", .source = "001, D:complete-order-status" },
   PAC_END
 };

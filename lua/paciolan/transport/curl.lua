@@ -14,8 +14,9 @@
 -- * `body`: a string, or nil; GET and HEAD take none. POST, PUT and PATCH always say a `Content-Length`.
 -- * `connect_timeout_ms` (resolve, connect and TLS together), `timeout_ms` (the whole transfer): instead of the
 --   transport's own.
--- * `single_use`: true when a second copy would do harm. The transport then prefers a fresh connection to one that
---   the server may be about to close, because such a request would end as `unknown`.
+-- * `single_use`: true when a second copy would do harm. The transport then opens a fresh connection: on a kept one
+--   the request might end as `unknown` because the server is about to close it, and a late answer to something else
+--   might be taken for its own.
 -- * `gzip`: true asks for a compressed answer. The body is decoded; its headers still tell of the compressed one.
 --
 -- An **answer** is `{ status, headers, body, elapsed_ms, reused }`: any status from 200 up with a complete body. Header
