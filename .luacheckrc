@@ -8,6 +8,3 @@ files["spec"] = {
   std = "+busted",
   read_globals = { package = { fields = { "searchpath" } } }, -- PUC 5.1 lacks it and is no target
 }
-files["lua/resty"] = { read_globals = { "ngx" } }
-files["lua/paciolan/transport/nginx.lua"] = { read_globals = { "ngx" } }
-files["lua/paciolan/store/shdict.lua"] = { read_globals = { "ngx" } }

@@ -21,6 +21,8 @@ description = {
   license = "MIT",
 }
 dependencies = {
+  -- For LuaJIT, which LuaRocks counts as Lua 5.1; a dependency cannot tell the two apart. PUC Lua 5.1 itself is not
+  -- supported: with its headers the build stops and says so.
   "lua >= 5.1",
   "lua-cjson >= 2.1.0",
   "argparse >= 0.7.0",

@@ -1,6 +1,4 @@
--- What the client adds to the bare transport: the same GET against the same
--- sandbox over a kept connection. Only this process's CPU is counted.
--- Run: eval "$(make -s env)" && LUA_PATH="bench/?.lua;$LUA_PATH" lua5.4 bench/call.lua
+-- What the client adds to the bare transport, for the same GET over a kept connection (`make bench`).
 local core = require "paciolan.core"
 local measure = require "measure"
 local paciolan = require "paciolan"

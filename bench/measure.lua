@@ -1,6 +1,4 @@
---- Timing for the benchmarks: CPU per operation, the median of interleaved rounds.
---
--- Shared machines are noisy, so the contenders take turns within one run and only their ratios mean much.
+--- CPU time of this process per operation. The contenders take turns, because machines are noisy: trust the ratios.
 local measure = {}
 
 local ROUNDS = 7

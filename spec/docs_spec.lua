@@ -2,6 +2,7 @@
 -- that the code has stands in the table where a reader will look for it.
 local files = require("support.files")
 local paciolan = require("paciolan")
+local program = require("support.program")
 local sandbox = require("paciolan.sandbox.child")
 
 local read = files.read
@@ -218,6 +219,22 @@ describe("the Lua blocks", function()
   end)
 end)
 
+-- --- the demo -------------------------------------------------------------------------------------------------------
+
+describe("the lines of the demo in the README", function()
+  it("are what it prints", function()
+    local code, output, problems = program.run("env " .. program.environment() .. " "
+      .. program.words { program.lua, "examples/first_sale.lua" })
+    assert.equal(0, code, problems)
+    local shown = section_of("README.md", "Two commands"):match("\n```text\n(.-)```")
+    local missing = {}
+    for _, line in ipairs(lines_of(shown)) do
+      missing[#missing + 1] = not output:find(line, 1, true) and line or nil
+    end
+    assert.same({}, missing)
+  end)
+end)
+
 -- --- links ----------------------------------------------------------------------------------------------------------
 
 -- The anchors that a page has, as the common renderers make them from its headings.
@@ -252,6 +269,83 @@ describe("the relative links", function()
     end
     assert.is_true(checked > 10)
     assert.same({}, broken)
+  end)
+end)
+
+-- --- references to the contract -------------------------------------------------------------------------------------
+
+-- Comments name docs/contract.md as "contract 2.4", "sections 1.1 and 2" or, for its list, "row 34" and "rows 35, 46".
+-- Sections of an RFC are not meant, and a comment may break its lines anywhere.
+local CONTRACT_PLACES = { { "contract", "section" }, { "sections?", "section" }, { "rows?", "row" } }
+local SEPARATORS = { "^,%s+", "^%s+and%s+", "^%s+to%s+" }
+
+local function separator_end(text, at)
+  for _, separator in ipairs(SEPARATORS) do
+    local _, stop = text:find(separator, at)
+    if stop then
+      return stop
+    end
+  end
+end
+
+-- The numbers of a list such as "1, 2 and 3" that begins at a place.
+local function numbers_at(text, at)
+  local numbers = {}
+  while at do
+    local number, stop = text:match("^(%d[%d.]*)()", at)
+    if not number then
+      break
+    end
+    numbers[#numbers + 1] = number:gsub("%.$", "")
+    local last = separator_end(text, stop)
+    at = last and last + 1
+  end
+  return numbers
+end
+
+-- "section 2.4" and "row 34" for each of these references in a source text.
+local function references_in(text)
+  local found = {}
+  text = text:gsub("\n%s*[*-]*%s*", " ")
+  for _, place in ipairs(CONTRACT_PLACES) do
+    for start, list in text:gmatch("()%f[%a]" .. place[1] .. "%s+()%f[%d]") do
+      local is_rfc = text:sub(1, start - 1):sub(-12):find("RFC %d+,?%s*$")
+      for _, number in ipairs(is_rfc and {} or numbers_at(text, list)) do
+        found[#found + 1] = place[2] .. " " .. number
+      end
+    end
+  end
+  return found
+end
+
+local function contract_places()
+  local places, text = {}, "\n" .. read("docs/contract.md")
+  for number in text:gmatch("\n#+ (%d[%d.]*) ") do
+    places["section " .. number:gsub("%.$", "")] = true
+  end
+  for number in text:gmatch("\n| (%d+) |") do
+    places["row " .. number] = true
+  end
+  return places
+end
+
+describe("the references to the contract", function()
+  it("lead to a section or a row of docs/contract.md", function()
+    local places, count, wrong = contract_places(), 0, {}
+    for _, path in ipairs(list_files("find src lua spec bench -name '*.[ch]' -o -name '*.lua'")) do
+      for _, reference in ipairs(references_in(read(path))) do
+        count = count + 1
+        wrong[#wrong + 1] = not places[reference] and path .. ": " .. reference or nil
+      end
+    end
+    assert.same({}, wrong)
+    assert.is_true(count > 100)
+  end)
+
+  it("are found as people write them", function()
+    assert.same({ "section 2.9", "section 2.13", "section 7", "section 1.1", "section 2", "row 39", "row 40", "row 3" },
+      references_in("contract 2.9 to 2.13, contract 7 rows 39\n** and 40; sections 1.1 and 2. In row 3"))
+    assert.same({}, references_in("contract. 3 rows, subsection 2, RFC 6749 section 5.2, RFC 9110\n-- section 5.1"))
   end)
 end)
 
@@ -293,7 +387,8 @@ describe("the names in the documents", function()
 
   it("are methods that the client has", function()
     for _, path in ipairs(documents) do
-      for resource, method in lua_and_prose_of(path):gmatch("link%.(%l[%w_]*):(%l[%w_]*)") do
+      local text = lua_and_prose_of(path):gsub("link%.x:y%(", "") -- stands for any method
+      for resource, method in text:gmatch("link%.(%l[%w_]*):(%l[%w_]*)") do
         assert.is_table(link[resource], path .. ": link." .. resource)
         assert.is_function(link[resource][method], ("%s: link.%s:%s"):format(path, resource, method))
       end
@@ -398,17 +493,18 @@ describe("the names in the documents", function()
     assert.same(wanted, classes)
   end)
 
-  it("are all operations with method and path, in the contract", function()
-    local section = section_of("docs/contract.md", "Operations")
+  it("are all operations with method, path, class and statuses, in the contract", function()
+    local section = section_of("docs/contract.md", "2. Operations")
     for _, operation in ipairs(paciolan.operations()) do
-      local start = ("| `%s` | %s `%s` |"):format(operation.name, operation.method, operation.path)
+      local start = ("| `%s` | %s `%s` | %s | %s |"):format(operation.name, operation.method, operation.path,
+        operation.effect, operation.answers or "not known")
       assert.truthy(section:find(start, 1, true), start)
     end
   end)
 
   it("are the 63 discrepancies, each once and in order", function()
     local numbers = {}
-    for number in section_of("docs/contract.md", "Discrepancies"):gmatch("\n| (%d+) |") do
+    for number in section_of("docs/contract.md", "7. Discrepancies"):gmatch("\n| (%d+) |") do
       numbers[#numbers + 1] = tonumber(number)
     end
     assert.equal(63, #numbers)

@@ -1,4 +1,4 @@
---- The client: settings, checked once, and the methods of design and documentation grouped by resource.
+--- The client: settings, checked once, and the methods grouped by resource.
 -- @module paciolan.client
 local auth = require "paciolan.auth"
 local call = require "paciolan.call"

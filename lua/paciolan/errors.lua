@@ -12,8 +12,8 @@
 -- * `retryable`, `retry_after_ms`, `action` (`analyze` or `inform_provider`): by the documented error tables
 -- * `fields`, for `validation`: every problem as `{ path =, rule =, message = }`, path as a JSON Pointer from 0
 -- * `body`: the decoded answer, where there was one, the token call's aside
--- * `response`: `{ status, headers, request_id, attempts, elapsed_ms, state, body }`, as a success returns it beside the
---   result; `body` is the raw text of an answer that was not JSON
+-- * `response`: `{ status, headers, request_id, attempts, elapsed_ms, state, body }`, as a success returns it as its
+--   third value; `body` is the raw text of an answer that was not JSON
 -- @module paciolan.errors
 local errors = {}
 

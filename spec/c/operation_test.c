@@ -1,4 +1,5 @@
-/* pac_operation: finding rows, guessing at misspelt names, setting switches. */
+/* pac_operation: finding rows, guessing at misspelt names, setting switches.
+** Which rows there are is the business of spec/contract_spec.lua. */
 #include "unit.h"
 
 #include "pac_operation.h"
@@ -9,14 +10,12 @@ static const pac_operation *find(const char *name) {
 
 static void test_operations_are_listed_in_order_and_end(void **state) {
   (void)state;
-  size_t count = 0;
+  size_t count = 1;
+  assert_non_null(pac_operation_at(0));
   while (pac_operation_at(count) != NULL) {
-    if (count > 0) {
-      assert_true(strcmp(pac_operation_at(count - 1)->name, pac_operation_at(count)->name) < 0);
-    }
+    assert_true(strcmp(pac_operation_at(count - 1)->name, pac_operation_at(count)->name) < 0);
     count++;
   }
-  assert_int_equal(count, 17);
   assert_null(pac_operation_at(count + 1));
   assert_null(pac_operation_at(SIZE_MAX));
 }

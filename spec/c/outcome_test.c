@@ -1,5 +1,5 @@
 /* pac_outcome: the verdict on every kind of attempt, from contract 4 and the
-** retry rules of the design: a read, a write that is harmless to repeat, and a
+** rules of repetition (docs/errors.md): a read, a write that is harmless to repeat, and a
 ** write that must not be doubled. */
 #include "unit.h"
 

@@ -1,7 +1,9 @@
 /* contract.h: the row tables of this folder, gathered by pac_operation.c.
 ** Each table ends with a row whose name is NULL. Marks in .source: 000 to 003
-** are the seed documents, D:page a public documentation page, I an inference,
-** "row n" a line of the list of discrepancies; docs/contract.md explains them. */
+** are the provider's pages, D:name a page of its public documentation, 3P an
+** unrelated project, I an inference, "row n" a line of the list of
+** discrepancies. docs/contract.md explains them; "contract 2.4" is a section
+** of that file. */
 #ifndef PAC_CONTRACT_H
 #define PAC_CONTRACT_H
 
