@@ -1,5 +1,6 @@
 local cli = require "paciolan.cli"
 local httpd = require "paciolan.httpd"
+local paciolan = require "paciolan"
 
 local unpack = table.unpack or unpack -- luacheck: ignore (LuaJIT has the global one)
 
@@ -21,42 +22,57 @@ end
 
 describe("paciolan command line", function()
   local WRONG = {
-    { "no command" },
-    { "an unknown command", "sandcastle" },
-    { "an unknown option", "sandbox", "--colour" },
-    { "a port that is no number", "sandbox", "--port", "http" },
-    { "a negative port", "sandbox", "--port", "-1" },
+    { "no command", "a command is required", "paciolan --help" },
+    { "an unknown command", "'sandcastle'", "paciolan --help", "sandcastle" },
+    { "an unknown option", "'--colour'", "paciolan sandbox --help", "sandbox", "--colour" },
+    { "a misspelt option", "'--port'", "paciolan sandbox --help", "sandbox", "--prot", "1" },
+    { "a port that is no number", "--port must", "paciolan sandbox --help", "sandbox", "--port", "http" },
+    { "a negative port", "--port must", "paciolan sandbox --help", "sandbox", "--port=-1" },
+    { "a port that is no port", "--port must", "paciolan sandbox --help", "sandbox", "--port", "70000" },
+    { "a host that is no address", "--host must", "paciolan sandbox --help", "sandbox", "--host", "example.com" },
+    { "a lifetime of nothing", "--token-lifetime must", "paciolan sandbox --help", "sandbox", "--token-lifetime", "0" },
+    { "too many polls", "--pending-polls must", "paciolan sandbox --help", "sandbox", "--pending-polls", "1000" },
   }
   for _, row in ipairs(WRONG) do
-    it("answers 2 and a hint to " .. row[1], function()
-      local code, message = run(unpack(row, 2))
+    it("answers 2, what is wrong and which help to read to " .. row[1], function()
+      local code, message, output = run(unpack(row, 4))
       assert.equal(2, code)
-      assert.truthy(message:find("--help", 1, true))
+      assert.truthy(message:find(row[2], 1, true), message)
+      assert.truthy(message:find("\nTry: " .. row[3], 1, true), message)
+      assert.is_nil(message:find(".lua:", 1, true))
+      assert.equal("", output)
     end)
   end
 
-  it("answers 1 when the port is in use", function()
+  it("answers 1 and names the port and the option when the port is in use", function()
     local server = assert(httpd.listen {})
-    local code, message = run("sandbox", "--port", string.format("%d", server:port()))
+    local port = string.format("%d", server:port())
+    local code, message, output = run("sandbox", "--port", port)
     server:close()
     assert.equal(1, code)
     assert.truthy(message:find("in use", 1, true))
+    assert.truthy(message:find("--port " .. port, 1, true))
+    assert.equal("", output)
   end)
 
-  it("answers 1 to values that the sandbox cannot use", function()
-    local rows = { { "--host", "example.com", "host" }, { "--port", "70000", "port" },
-      { "--token-lifetime", "0", "token_lifetime_s" }, { "--pending-polls", "1000", "pending_polls" } }
-    for _, row in ipairs(rows) do
-      local code, message = run("sandbox", row[1], row[2])
+  for _, path in ipairs { "/nonexistent/folder/ready", "/dev/full" } do
+    it("answers 1 and starts nothing when the ready file cannot be written: " .. path, function()
+      local code, message, output = run("sandbox", "--port", "0", "--ready-file", path)
       assert.equal(1, code)
-      assert.truthy(message:find(row[3], 1, true), message)
-      assert.is_nil(message:find(".lua:", 1, true))
-    end
-  end)
+      assert.truthy(message:find("--ready-file", 1, true))
+      assert.equal("", output)
+    end)
+  end
 
-  it("answers 1 when the ready file cannot be written", function()
-    local code = run("sandbox", "--port", "0", "--ready-file", "/nonexistent/folder/ready")
+  it("answers 1 and says why when there is no local server", function()
+    local loaded = package.loaded["paciolan.httpd"]
+    package.loaded["paciolan.httpd"] = nil
+    package.preload["paciolan.httpd"] = function() error("no such library", 0) end
+    local code, message = run("sandbox", "--port", "0")
+    package.preload["paciolan.httpd"], package.loaded["paciolan.httpd"] = nil, loaded
     assert.equal(1, code)
+    assert.truthy(message:find("libmicrohttpd", 1, true))
+    assert.truthy(message:find("no such library", 1, true))
   end)
 end)
 
@@ -70,18 +86,21 @@ describe("bin/paciolan", function()
     return tonumber(output:match("rc=(%d+)%s*$")), output
   end
 
-  -- A checkout in small: the starter, the Lua tree and the C modules of this Lua only.
+  local abi = rawget(_G, "jit") and "jit" or "5.4"
+  local version = abi == "jit" and "5.1" or abi
+
+  -- A checkout in small, and an installation: the starter, the Lua tree and the C modules of this Lua only.
   setup(function()
     folder = os.tmpname()
     os.remove(folder)
-    local abi = rawget(_G, "jit") and "jit" or "5.4"
-    local module = assert(package.searchpath("paciolan.httpd", package.cpath))
+    local modules = assert(package.searchpath("paciolan.httpd", package.cpath)):match("^(.*)/")
     local code, output = shell(string.format([[
-      here=$(pwd) && mkdir -p %s/bin %s/build/%s/paciolan && cd %s || exit 1
-      cp "$here/bin/paciolan" bin/ && ln -s "$here/lua" lua
-      case '%s' in /*) m='%s';; *) m="$here/%s";; esac
-      ln -s "$m" build/%s/paciolan/httpd.so && ln -s "$PWD/bin/paciolan" link]],
-      folder, folder, abi, folder, module, module, module, abi))
+      tree=$(pwd) && modules=$(cd %s && pwd) && mkdir -p %s/bin %s/build/%s %s/installed/bin && cd %s || exit 1
+      mkdir -p installed/share/lua/%s installed/lib/lua/%s
+      ln -s "$tree/lua" lua && ln -s "$modules" build/%s/paciolan && ln -s "$PWD/bin/paciolan" link
+      ln -s "$tree/lua/paciolan" installed/share/lua/%s/ && ln -s "$modules" installed/lib/lua/%s/paciolan
+      cp "$tree/bin/paciolan" bin/ && cp "$tree/bin/paciolan" installed/bin/]],
+      modules, folder, folder, abi, folder, folder, version, version, abi, version, version))
     assert(code == 0, output)
   end)
 
@@ -103,10 +122,38 @@ describe("bin/paciolan", function()
     end
   end)
 
+  it("says its version", function()
+    local code, output = shell("unset LUA_PATH LUA_CPATH; " .. folder .. "/bin/paciolan --version")
+    assert.equal(0, code, output)
+    assert.truthy(output:find("^paciolan " .. paciolan._VERSION:gsub("%p", "%%%0") .. "\n"), output)
+  end)
+
+  it("finds what was installed under its own prefix, from anywhere", function()
+    local code, output = shell("cd / && unset LUA_PATH LUA_CPATH; " .. folder .. "/installed/bin/paciolan --version")
+    assert.equal(0, code, output)
+    assert.truthy(output:find("^paciolan %d"), output)
+  end)
+
   it("says what to do when nothing was built", function()
     local code, output = shell(string.format("mv %s/build %s/b; unset LUA_PATH LUA_CPATH; %s/bin/paciolan sandbox;"
       .. " r=$?; mv %s/b %s/build; (exit $r)", folder, folder, folder, folder, folder))
     assert.equal(1, code)
+    assert.truthy(output:find("module 'paciolan.core' not found", 1, true), output)
     assert.truthy(output:find("make all", 1, true))
+  end)
+
+  it("names the module that is missing, and not the places where it was searched", function()
+    local code, output = shell("LUA_PATH='/nonexistent/?.lua' " .. folder .. "/bin/paciolan sandbox")
+    assert.equal(1, code)
+    assert.truthy(output:find("module 'argparse' not found", 1, true), output)
+    assert.truthy(output:find("make deps", 1, true))
+    assert.is_nil(output:find("no file", 1, true))
+  end)
+
+  it("runs under PACIOLAN_LUA and no other", function()
+    local code, output = shell("PACIOLAN_LUA=no-such-lua " .. folder .. "/bin/paciolan --version")
+    assert.equal(1, code)
+    assert.truthy(output:find("no-such-lua: not found", 1, true), output)
+    assert.is_nil(output:find("lua5.4:", 1, true))
   end)
 end)

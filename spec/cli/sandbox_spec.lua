@@ -115,10 +115,29 @@ describe("paciolan sandbox", function()
 
   it("ends with 1 when the port is taken", function()
     local _, found = start()
-    local code, output, problems = program.run(command("sandbox --port " .. found.base_url:match("%d+$")))
+    local option = "--port " .. found.base_url:match("%d+$")
+    local code, output, problems = program.run(command("sandbox " .. option))
     assert.equal(1, code)
     assert.equal("", output)
-    assert.truthy(problems:find("in use", 1, true), problems)
+    assert.truthy(problems:find(option .. ": the port is in use", 1, true), problems)
+  end)
+
+  for host, base_url in pairs { ["0.0.0.0"] = "http://127%.0%.0%.1:%d+$", localhost = "http://localhost:%d+$" } do
+    it("gives a base URL that a client can use with --host " .. host, function()
+      local served, found = start("--host " .. host)
+      assert.truthy(found.base_url:find(base_url), found.base_url)
+      local warned = served:output():find("every address of this machine (0.0.0.0)", 1, true)
+      assert.equal(host == "0.0.0.0", warned ~= nil)
+      local link = link_to(found)
+      assert(link.auth:token())
+      link:close()
+    end)
+  end
+
+  it("ends when the process that it was told is not its parent", function()
+    local code, output, problems = program.run(command("sandbox --port 0 --parent-pid 0"))
+    assert.equal(0, code, problems)
+    assert.truthy(output:find("The sandbox listens on", 1, true))
   end)
 
   for _, arguments in ipairs { "", "sandcastle", "sandbox --port", "sandbox --port http", "sandbox --colour red",
@@ -135,12 +154,19 @@ describe("paciolan sandbox", function()
     local code, output, problems = program.run(command("--help"))
     assert.equal(0, code, problems)
     assert.truthy(output:find("sandbox", 1, true))
+    assert.truthy(output:find("PACIOLAN_LUA", 1, true))
     code, output, problems = program.run(command("sandbox --help"))
     assert.equal(0, code, problems)
     for _, option in ipairs { "--port", "--host", "--seed", "--token-lifetime", "--pending-polls", "--ready-file",
       "--quiet" } do
       assert.truthy(output:find(option, 1, true), option)
     end
+  end)
+
+  it("tells its version", function()
+    local code, output, problems = program.run(command("--version"))
+    assert.equal(0, code, problems)
+    assert.equal("paciolan " .. core.version .. "\n", output)
   end)
 
   -- Logs in, is refused, sells a seat: a day in the life of the access log. Returns what must not stand in it.

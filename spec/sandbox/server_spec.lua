@@ -1,5 +1,9 @@
+local curl = require "paciolan.transport.curl"
 local desk = require "support.desk"
+local files = require "support.files"
+local program = require "support.program"
 local sandboxes = require "paciolan.sandbox.child"
+local socket = require "socket"
 
 describe("sandbox: as a process", function()
   local box
@@ -87,4 +91,88 @@ describe("sandbox: as a process", function()
     assert.is_false(ok)
     assert.truthy(message:find("in use", 1, true))
   end)
+end)
+
+describe("sandbox: as a process whose starter", function()
+  local path
+
+  before_each(function()
+    path = os.tmpname()
+  end)
+
+  after_each(function()
+    program.stop_all()
+    os.remove(path)
+  end)
+
+  -- A program that starts a sandbox, tells its port and then does something.
+  local function command(rest, unlimited)
+    files.write(path, "local box = require('paciolan.sandbox.child').start()\nprint('port ' .. box.port)\n"
+      .. "io.stdout:flush()\n" .. rest)
+    return "env " .. program.environment() .. (unlimited and " " or " timeout 60 ")
+      .. program.words { program.lua, path }
+  end
+
+  local function is_open(output)
+    local client = socket.tcp()
+    local connected = client:connect("127.0.0.1", tonumber(output:match("port (%d+)")))
+    client:close()
+    return connected ~= nil
+  end
+
+  local function assert_closes(output)
+    for _ = 1, 600 do
+      if not is_open(output) then
+        return
+      end
+      socket.sleep(0.05)
+    end
+    error("the sandbox outlived its starter")
+  end
+
+  local ENDS = {
+    { "raises before it stops it", "error('boom')", 1 },
+    { "returns without stopping it", "", 0 },
+    { "exits without closing its state", "os.exit(3)", 3 },
+    { "exits and closes its state", "os.exit(4, true)", 4 },
+  }
+  for _, row in ipairs(ENDS) do
+    it(row[1] .. " ends at once, and so does the sandbox", function()
+      local code, output, problems = program.run(command(row[2]))
+      assert.equal(row[3], code, problems)
+      assert_closes(output)
+    end)
+  end
+
+  it("is killed with SIGKILL ends soon after", function()
+    local served = program.start(command("require('paciolan.transport.curl').new():sleep(60000)", true))
+    served:wait_for("port ")
+    local output = served:output():match("port %d+\n")
+    assert.is_true(is_open(output))
+    served:stop("KILL")
+    assert_closes(output)
+  end)
+
+  it("forgets it ends when the box is collected", function()
+    local function forget()
+      local box = sandboxes.start()
+      return box.base_url
+    end
+    local url = forget()
+    collectgarbage()
+    collectgarbage()
+    local transport = curl.new()
+    local answer, failure = transport:send { method = "GET", url = url .. "/_sandbox/ledger" }
+    transport:close()
+    assert.is_nil(answer)
+    assert.equal("network", failure.kind)
+  end)
+
+  if not program.is_jit then
+    it("leaves the block of a to-be-closed box stops it there", function()
+      local code, output = program.run(command("do local held <close> = box end print(box:stop())"))
+      assert.equal(0, code)
+      assert.truthy(output:find("\nnil\n", 1, true))
+    end)
+  end
 end)

@@ -30,8 +30,7 @@ end
 -- @tparam[opt] table more variables by name
 -- @treturn string
 function program.environment(more)
-  local list = { "LUA_PATH=" .. package.path, "LUA_CPATH=" .. package.cpath, "PACIOLAN_LUA=" .. program.lua,
-    "PACIOLAN_ABI=" .. (program.is_jit and "jit" or "5.4") }
+  local list = { "LUA_PATH=" .. package.path, "LUA_CPATH=" .. package.cpath, "PACIOLAN_LUA=" .. program.lua }
   for name, value in pairs(more or {}) do
     list[#list + 1] = name .. "=" .. value
   end

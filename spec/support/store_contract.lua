@@ -1,4 +1,5 @@
---- What every store must do (the contract is in paciolan.store.memory). A spec of a store calls this with its own way to open one.
+--- What every store must do; the contract is at the top of paciolan.store.memory. The spec of a store calls this with
+-- its own way to open one.
 --
 --     describe("the memory store", function()
 --       require("support.store_contract") { open = function() return memory.new() end }

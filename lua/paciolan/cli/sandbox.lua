@@ -5,25 +5,48 @@ local command = {}
 
 local SHOWN_LISTINGS = 5
 
-local function whole(text)
-  local number = tonumber(text)
-  if not number or number ~= math.floor(number) or number < 0 then
-    return nil, "must be a whole number, 0 or more: " .. text
+-- How long a child may wait before it looks again whether its parent is there.
+local PARENT_WATCH_MS = 500
+
+local function whole(option)
+  return function(text)
+    local number = tonumber(text)
+    if not number or number ~= math.floor(number) or number < 0 then
+      return nil, option .. " must be a whole number, 0 or more"
+    end
+    return number
   end
-  return number
 end
 
 --- Declares the command.
 -- @tparam Parser parser of argparse
 function command.describe(parser)
   local sub = parser:command("sandbox", "Run a local Link API with a memory, to try things against.")
-  sub:option("--port", "Port to listen on; 0 for any free one."):default("8480"):convert(whole)
-  sub:option("--host", "Numeric address to listen on."):default("127.0.0.1")
-  sub:option("--seed", "Any text; the same seed gives the same world."):default("paciolan")
-  sub:option("--token-lifetime", "Seconds until an access token expires."):default("3600"):convert(whole)
-  sub:option("--pending-polls", "How many polls of an order or transfer answer PENDING."):default("0"):convert(whole)
-  sub:option("--ready-file", "Write the base URL to this file once the port is open.")
+  local function number(name, argument, text)
+    return sub:option(name, text):argname(argument):convert(whole(name))
+  end
+  number("--port", "<number>", "Port to listen on; 0 for any free one."):default("8480")
+  sub:option("--host", "Numeric address to listen on."):argname("<address>"):default("127.0.0.1")
+  sub:option("--seed", "Any text; the same seed gives the same world."):argname("<text>"):default("paciolan")
+  number("--token-lifetime", "<seconds>", "Seconds until an access token expires."):default("3600")
+  number("--pending-polls", "<number>", "How many polls of an order or transfer answer PENDING."):default("0")
+  sub:option("--ready-file", "Write the base URL to this file once the port is open."):argname("<path>")
   sub:flag("-q --quiet", "Do not print one line per request.")
+  -- For programs that start a sandbox of their own: it ends when that process is not its parent any more.
+  number("--parent-pid", "<pid>", "End when the parent is not this process any more."):hidden(true)
+end
+
+-- An address that stands for all of this machine's is no address to call: clients of this machine use the loopback one.
+local function reachable(host)
+  if host == "0.0.0.0" then
+    return "127.0.0.1"
+  end
+  return host:find("^[0:]*::[0:]*$") and "::1" or host
+end
+
+local function base_url(sandbox, host)
+  host = reachable(host)
+  return string.format(host:find(":", 1, true) and "http://[%s]:%d" or "http://%s:%d", host, sandbox:port())
 end
 
 local function quote(value)
@@ -31,10 +54,10 @@ local function quote(value)
 end
 
 -- Lines that a shell can take over with eval or by copying.
-local function exports(sandbox)
+local function exports(sandbox, url)
   local credentials = sandbox:credentials()
   local rows = {
-    { "PACIOLAN_BASE_URL", sandbox:base_url() },
+    { "PACIOLAN_BASE_URL", url },
     { "PACIOLAN_APPLICATION_ID", credentials.application_id },
     { "PACIOLAN_API_KEY", credentials.api_key },
     { "PACIOLAN_CHANNEL_CODE", credentials.channel_code },
@@ -58,10 +81,20 @@ local function listings(sandbox)
   return table.concat(lines, "\n")
 end
 
-local function start_text(sandbox)
+-- A word of warning for a sandbox that other machines can reach.
+local function exposure(host)
+  if host == "localhost" or host == "::1" or host:find("^127%.") then
+    return ""
+  end
+  local where = reachable(host) == host and host or "every address of this machine (" .. host .. ")"
+  return "It is open on " .. where .. ", and /_sandbox/ asks nobody for a password.\n"
+end
+
+local function start_text(sandbox, host)
+  local url = base_url(sandbox, host)
   return string.format([[
 The sandbox listens on %s   (seed %q, stop with Ctrl-C)
-
+%s
 Credentials, ready for a shell. The authorization code works once; for another:
   curl -X POST %s/_sandbox/tokens/code
 
@@ -71,8 +104,8 @@ MyAccount listings to try:
 %s
   … and %d more: curl %s/_sandbox/world
 
-]], sandbox:base_url(), sandbox.seed, sandbox:base_url(), exports(sandbox), listings(sandbox),
-    #sandbox.inventory.listings - SHOWN_LISTINGS, sandbox:base_url())
+]], url, sandbox.seed, exposure(host), url, exports(sandbox, url), listings(sandbox),
+    #sandbox.inventory.listings - SHOWN_LISTINGS, url)
 end
 
 -- Paths come from clients: nothing that could steer a terminal is printed.
@@ -83,13 +116,14 @@ local function access_line(entry)
     request_id)
 end
 
-local function write_ready_file(path, base_url)
+local function write_ready_file(path, url)
   local file, message = io.open(path, "w")
   if not file then
     return nil, message
   end
-  file:write(base_url, "\n")
-  return file:close()
+  local written, problem = file:write(url, "\n")
+  local closed, late_problem = file:close()
+  return written and closed, problem or late_problem
 end
 
 local function new_sandbox(arguments, streams)
@@ -111,29 +145,67 @@ local function fail(streams, message)
   return 1
 end
 
+local OPTION_OF = { port = "--port", host = "--host", token_lifetime_s = "--token-lifetime",
+  pending_polls = "--pending-polls" }
+
+-- What the sandbox raises is a value that it cannot use. Its names for options become those of the command line.
+local function refuse(streams, raised)
+  local message = tostring(raised):gsub("^[^:]+:%d+: ", ""):gsub("^[%w_]+", OPTION_OF)
+  fail(streams, message .. "\nTry: paciolan sandbox --help")
+  return 2
+end
+
+-- Returns the sandbox, or nil and the exit code.
+local function open(arguments, streams)
+  local made, sandbox = pcall(new_sandbox, arguments, streams)
+  if not made then
+    return nil, refuse(streams, sandbox)
+  end
+  local no_misuse, ok, message = pcall(sandbox.listen, sandbox)
+  if not no_misuse then
+    return nil, refuse(streams, ok)
+  elseif not ok then
+    return nil, fail(streams, string.format("cannot listen on %s with --port %d: %s", arguments.host, arguments.port,
+      message))
+  end
+  return sandbox
+end
+
+local function is_orphan(parent_pid)
+  return parent_pid and require("paciolan.httpd").parent_pid() ~= parent_pid
+end
+
+local function serve(sandbox, parent_pid)
+  repeat
+    local _, why = sandbox:step(PARENT_WATCH_MS)
+  until why == "stopped" or is_orphan(parent_pid)
+  sandbox:close()
+end
+
 --- Runs the sandbox until SIGINT or SIGTERM.
 -- @tparam table arguments as declared
 -- @tparam table streams `out` and `err`
--- @treturn number exit code
+-- @treturn number exit code: 0 ended by a signal, 1 could not start, 2 wrong usage
 function command.run(arguments, streams)
-  local made, sandbox = pcall(new_sandbox, arguments, streams)
-  if not made then
-    return fail(streams, (tostring(sandbox):gsub("^[^:]+:%d+: ", "")))
+  local has_server, message = pcall(require, "paciolan.httpd")
+  if not has_server then
+    return fail(streams, "no local server in this copy of paciolan; it is built where libmicrohttpd and zlib are: "
+      .. message:match("^[^\n]*"))
   end
-  local opened, ok, message = pcall(sandbox.listen, sandbox)
-  if not opened or not ok then
-    return fail(streams, opened and message or (tostring(ok):gsub("^[^:]+:%d+: ", "")))
+  local sandbox, code = open(arguments, streams)
+  if not sandbox then
+    return code
   end
-  streams.out:write(start_text(sandbox))
-  streams.out:flush()
   if arguments.ready_file then
-    ok, message = write_ready_file(arguments.ready_file, sandbox:base_url())
+    local ok, problem = write_ready_file(arguments.ready_file, base_url(sandbox, arguments.host))
     if not ok then
       sandbox:close()
-      return fail(streams, message)
+      return fail(streams, "--ready-file: " .. problem)
     end
   end
-  sandbox:run()
+  streams.out:write(start_text(sandbox, arguments.host))
+  streams.out:flush()
+  serve(sandbox, arguments.parent_pid)
   return 0
 end
 

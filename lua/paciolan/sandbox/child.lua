@@ -5,7 +5,10 @@
 --     box:control("POST", "/_sandbox/clock", { advance_s = 60 })
 --     box:stop()
 --
--- The child runs under the same Lua and the same search paths as the caller, and lives until `stop`.
+-- The child runs under the same Lua and the same search paths as the caller. It ends with `stop`, and never outlives
+-- its starter: a box that is collected is stopped, so an error that nobody catches ends the program at once; on Lua 5.4
+-- `local box <close> = …` stops it at the end of the block; and the child ends by itself within a second when the
+-- process that started it is gone, be it by SIGKILL.
 -- @module paciolan.sandbox.child
 local cjson = require("cjson").new()
 local curl = require "paciolan.transport.curl"
@@ -36,10 +39,16 @@ local OPTIONS = {
   seed = "--seed", port = "--port", token_lifetime_s = "--token-lifetime", pending_polls = "--pending-polls",
 }
 
--- The code given with -e does everything; /dev/null stands where Lua wants a script before the words of `arg`.
+-- The child's whole program. Its search paths stand in it, since the environment has more than one name for them.
+local function program()
+  return ("package.path, package.cpath = %q, %q os.exit(require('paciolan.cli').main(arg), true)"):format(
+    package.path, package.cpath)
+end
+
+-- The shell tells its pid and becomes the sandbox, whose parent is this process; both streams come back in the pipe.
+-- /dev/null stands where Lua wants a script before the words of `arg`.
 local function command_line(options)
-  local words = { "exec", "env", "LUA_PATH=" .. quote(package.path), "LUA_CPATH=" .. quote(package.cpath),
-    quote(interpreter()), "-e", quote("os.exit(require('paciolan.cli').main(arg), true)"), "/dev/null", "sandbox",
+  local words = { "echo $$; exec", quote(interpreter()), "-e", quote(program()), "/dev/null sandbox --parent-pid $PPID",
     options.port and "" or "--port 0", options.verbose and "" or "--quiet" }
   for name, value in pairs(options) do
     if OPTIONS[name] then
@@ -48,8 +57,7 @@ local function command_line(options)
       error("sandbox.child: unknown option " .. tostring(name), 3)
     end
   end
-  -- The shell tells its pid and becomes the sandbox; both streams come back in the pipe.
-  return "echo $$; " .. table.concat(words, " ") .. " 2>&1"
+  return table.concat(words, " ") .. " 2>&1"
 end
 
 local SETTINGS = { BASE_URL = "base_url", APPLICATION_ID = "application_id", API_KEY = "api_key",
@@ -72,6 +80,17 @@ local function read_start_text(box)
   return nil, table.concat(seen, "\n")
 end
 
+-- An object whose collection runs a function. On LuaJIT only userdata have collectors.
+local function new_guard(run)
+  local newproxy = rawget(_G, "newproxy")
+  if not newproxy then
+    return setmetatable({}, { __gc = run })
+  end
+  local guard = newproxy(true)
+  getmetatable(guard).__gc = run
+  return guard
+end
+
 --- Starts a sandbox and waits until it listens.
 -- @tparam[opt] table options `seed`, `port` (default: any free one), `token_lifetime_s`, `pending_polls`, `verbose`
 -- (one line per request, which `stop` returns; not for long runs, since nobody reads the pipe)
@@ -80,10 +99,12 @@ end
 function child.start(options)
   options = options or {}
   local box = setmetatable({ _pipe = assert(io.popen(command_line(options), "r")), _transport = curl.new() }, Box)
+  -- What was made last is collected first. A pipe that is collected waits for its process, so that must end before.
+  box._guard = new_guard(function() box:stop() end)
   box.pid = tonumber(box._pipe:read("*l"))
   local ok, output = read_start_text(box)
   if not ok then
-    box._pipe:close()
+    box:stop()
     error("the sandbox did not start:\n" .. output, 2)
   end
   box.port = tonumber(box.base_url:match(":(%d+)$"))
@@ -137,7 +158,9 @@ function Box:stop()
   if not self._pipe then
     return nil
   end
-  os.execute(("kill %d"):format(self.pid))
+  if self.pid then
+    os.execute(("kill %d 2>/dev/null"):format(self.pid))
+  end
   local pipe = self._pipe
   self._pipe = nil
   self._transport:close()
@@ -145,5 +168,7 @@ function Box:stop()
   pipe:close()
   return output
 end
+
+Box.__close = Box.stop
 
 return child
