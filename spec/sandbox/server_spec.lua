@@ -105,11 +105,14 @@ describe("sandbox: as a process whose starter", function()
     os.remove(path)
   end)
 
+  -- LuaJIT's heap is out of a leak checker's sight: what a state holds that is never closed looks lost to it.
+  local UNCHECKED = { ASAN_OPTIONS = "detect_leaks=0" }
+
   -- A program that starts a sandbox, tells its port and then does something.
   local function command(rest, unlimited)
     files.write(path, "local box = require('paciolan.sandbox.child').start()\nprint('port ' .. box.port)\n"
       .. "io.stdout:flush()\n" .. rest)
-    return "env " .. program.environment() .. (unlimited and " " or " timeout 60 ")
+    return "env " .. program.environment(UNCHECKED) .. (unlimited and " " or " timeout 60 ")
       .. program.words { program.lua, path }
   end
 
