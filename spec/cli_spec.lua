@@ -95,7 +95,7 @@ describe("bin/paciolan", function()
     os.remove(folder)
     local modules = assert(package.searchpath("paciolan.httpd", package.cpath)):match("^(.*)/")
     local code, output = shell(string.format([[
-      tree=$(pwd) && modules=$(cd %s && pwd) && mkdir -p %s/bin %s/build/%s %s/installed/bin && cd %s || exit 1
+      tree=$(pwd) && modules=$(cd '%s' && pwd) && mkdir -p %s/bin %s/build/%s %s/installed/bin && cd %s || exit 1
       mkdir -p installed/share/lua/%s installed/lib/lua/%s
       ln -s "$tree/lua" lua && ln -s "$modules" build/%s/paciolan && ln -s "$PWD/bin/paciolan" link
       ln -s "$tree/lua/paciolan" installed/share/lua/%s/ && ln -s "$modules" installed/lib/lua/%s/paciolan
