@@ -21,13 +21,13 @@ static int state_is(const pac_facts *facts, const char *state) {
          memcmp(facts->state, state, facts->state_length) == 0;
 }
 
-static int is_known_state(const pac_facts *facts) {
-  return state_is(facts, "PENDING") || state_is(facts, "COMPLETE") || state_is(facts, "ERROR");
-}
-
 /* The service says that it works on the request, or is done with it. */
 static int is_under_way(const pac_facts *facts) {
   return state_is(facts, "PENDING") || state_is(facts, "COMPLETE");
+}
+
+static int is_known_state(const pac_facts *facts) {
+  return is_under_way(facts) || state_is(facts, "ERROR");
 }
 
 /* Only a write has a fate. */

@@ -162,7 +162,7 @@ local function code_or_nil(value)
   return nil
 end
 
-local function describe(facts, body, verdict)
+local function describe(facts, detail, verdict)
   if verdict.kind == "partial" then
     return "the service did a part of it; the body tells each token's fate"
   elseif not facts.is_json then
@@ -172,7 +172,6 @@ local function describe(facts, body, verdict)
   elseif facts.state == "ERROR" then
     return ("the service ended the request with ERROR (HTTP %d)"):format(facts.status)
   end
-  local detail = type(body.error) == "table" and body.error or {}
   local kind, code = code_or_nil(detail.type), code_or_nil(detail.appErrorCode)
   return ("the service answered %d%s%s"):format(facts.status, kind and " " .. kind or "", code and " " .. code or "")
 end
@@ -181,7 +180,7 @@ local function answered_error(state, facts, body, detail, verdict)
   body = body or {}
   detail = detail or {}
   return errors.new {
-    kind = verdict.kind, outcome = verdict.outcome, operation = state.name, message = describe(facts, body, verdict),
+    kind = verdict.kind, outcome = verdict.outcome, operation = state.name, message = describe(facts, detail, verdict),
     status = facts.status, request_id = state.request_id, attempts = state.attempts,
     type = text_or_nil(detail.type), app_error_code = text_or_nil(detail.appErrorCode),
     developer_message = text_or_nil(detail.developerMessage), process_id = text_or_nil(body.processId),
