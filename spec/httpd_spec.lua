@@ -1,8 +1,10 @@
 local files = require "support.files"
 local httpd = require "paciolan.httpd"
+local program = require "support.program"
 local socket = require "socket"
 
 local WAIT_MS = 5000
+local ENDED, RESET = "52", "56" -- CURLE_GOT_NOTHING, CURLE_RECV_ERROR
 
 describe("paciolan.httpd", function()
   local server, clients
@@ -274,6 +276,10 @@ describe("paciolan.httpd", function()
       { "a status below 200", 100 }, { "a status over 599", 600 }, { "a status that is no number", "200" },
       { "a body with 204", 204, nil, "x" }, { "an unknown option", 200, nil, "x", { zip = true } },
       { "a length of its own", 200, { ["Content-Length"] = "5" }, "x" },
+      { "a cut at no number", 200, nil, "x", { cut_after_bytes = "1" } },
+      { "pieces of nothing", 200, nil, "x", { piece_bytes = 0 } },
+      { "a pause of nothing", 200, nil, "x", { pause_ms = 0 } },
+      { "gzip in pieces", 200, nil, "x", { gzip = true, piece_bytes = 1 } },
     }
     for _, row in ipairs(MISUSE) do
       it("raises for " .. row[1] .. ", and the request can still be answered", function()
@@ -285,6 +291,65 @@ describe("paciolan.httpd", function()
         assert.equal("fine", select(2, read(client)))
       end)
     end
+
+    it("breaks off an answer whose head promises more", function()
+      for _, row in ipairs { { 4, "0123" }, { 0, "" } } do
+        listen()
+        local client = get("/a")
+        server:reply(server:next(WAIT_MS), 200, nil, "0123456789", { cut_after_bytes = row[1] })
+        local status, body, head = read(client)
+        assert.same({ 200, row[2] }, { status, body })
+        assert.truthy(head:find("Content-Length: 10\r\n", 1, true))
+        server:close()
+      end
+    end)
+
+    it("sends all of an answer that is to be cut behind its end", function()
+      listen()
+      local client = get("/a")
+      server:reply(server:next(WAIT_MS), 200, nil, "0123456789", { cut_after_bytes = 10 })
+      assert.equal("0123456789", select(2, read(client)))
+      get("/b", client)
+      server:reply(server:next(WAIT_MS), 200, nil, "the connection is kept")
+      assert.equal("the connection is kept", select(2, read(client)))
+    end)
+
+    it("sends a body piece by piece and serves others meanwhile", function()
+      listen()
+      get("/slowest")
+      server:reply(server:next(WAIT_MS), 200, nil, "abcdef", { piece_bytes = 2, pause_ms = 600000 })
+      local slow = get("/slow")
+      server:reply(server:next(WAIT_MS), 200, nil, "abcdef", { piece_bytes = 2, pause_ms = 50 })
+      for i = 1, 3 do
+        local other = get("/other")
+        server:reply(server:next(WAIT_MS), 200, nil, "quick" .. i)
+        assert.equal("quick" .. i, select(2, read(other)))
+      end
+      local status, body = read(slow)
+      assert.same({ 200, "abcdef" }, { status, body })
+    end)
+
+    it("sends a long body in pieces whole", function()
+      listen()
+      local body = ("0123456789abcdef"):rep(4096)
+      local client = get("/long")
+      server:reply(server:next(WAIT_MS), 200, nil, body, { piece_bytes = 9999, pause_ms = 1 })
+      assert.is_true(select(2, read(client)) == body)
+    end)
+
+    it("does not mind a client that leaves in the middle of a slow body", function()
+      listen()
+      local client = get("/slow")
+      server:reply(server:next(WAIT_MS), 200, nil, "abcdef", { piece_bytes = 1, pause_ms = 20 })
+      flush()
+      client:close()
+      for _ = 1, 10 do
+        assert.is_nil(server:next(20))
+      end
+      local other = get("/b")
+      server:reply(server:next(WAIT_MS), 200, nil, "alive")
+      assert.equal("alive", select(2, read(other)))
+    end)
 
     it("raises for a second answer and for what is no request", function()
       listen()
@@ -320,6 +385,43 @@ describe("paciolan.httpd", function()
       assert.equal("", data)
     end)
 
+    -- libcurl's number for the end of the connection, as another process sees it.
+    local function ending(options)
+      listen()
+      local script = ("local _, failure = require('paciolan.transport.curl').new():send { method = 'GET', "
+        .. "url = 'http://127.0.0.1:%d/' } print(failure.code)"):format(server:port())
+      local pipe = io.popen("env " .. program.environment() .. " " .. program.words { program.lua, "-e", script })
+      server:drop(assert(server:next(WAIT_MS)), options)
+      flush()
+      local code = pipe:read("*l")
+      pipe:close()
+      server:close()
+      return code
+    end
+
+    it("resets the connection, or closes it in good order", function()
+      assert.equal(RESET, ending())
+      assert.equal(ENDED, ending { close = true })
+    end)
+
+    it("closes in good order when asked to", function()
+      listen()
+      local client = get("/a")
+      server:drop(server:next(WAIT_MS), { close = true })
+      local status, data = read(client)
+      assert.is_nil(status)
+      assert.equal("", data)
+    end)
+
+    it("raises for an option that it does not know", function()
+      listen()
+      get("/a")
+      local request = server:next(WAIT_MS)
+      assert.has_error(function() server:drop(request, { reset = true }) end)
+      assert.has_error(function() server:drop(request, "close") end)
+      server:drop(request, {})
+    end)
+
     it("happens to a request that the program forgets", function()
       listen()
       local client = get("/a")
@@ -351,6 +453,15 @@ describe("paciolan.httpd", function()
       server:reply(server:next(WAIT_MS), 200, nil, "last words")
       server:close()
       assert.truthy(client:receive("*a"):find("last words", 1, true))
+    end)
+
+    it("happens with slow answers under way", function()
+      listen()
+      get("/slow")
+      server:reply(server:next(WAIT_MS), 200, nil, "abcdef", { piece_bytes = 1, pause_ms = 60000 })
+      flush()
+      server:close()
+      assert.equal("paciolan.httpd (closed)", tostring(server))
     end)
 
     it("happens on collection, with requests in hand", function()

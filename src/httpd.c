@@ -4,7 +4,7 @@
 ** It has no thread of its own and no callback into Lua. libmicrohttpd runs
 ** inside server:next, which collects one complete request, parks its connection
 ** and returns the request as a table; the program answers now or later with
-** server:reply, or resets the connection with server:drop. Any number of
+** server:reply, or ends the connection with server:drop. Any number of
 ** requests may wait for their answers at the same time.
 **
 ** Ownership: the server userdata owns the daemon; the daemon owns connections;
@@ -24,7 +24,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -67,6 +66,7 @@ static void server_shut(server *s) {
     return;
   }
   MHD_run(s->daemon);
+  httpd_exchange_continue(s, INT64_MAX); /* libmicrohttpd must not stop with a connection suspended */
   for (exchange *e = s->first; e; e = e->next) {
     if (e->state == EXCHANGE_READY || e->state == EXCHANGE_TAKEN) {
       httpd_exchange_resume(e, EXCHANGE_DROPPED);
@@ -106,26 +106,21 @@ static int l_port(lua_State *L) {
   return 1;
 }
 
-static int64_t monotonic_ms(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* Runs the daemon until a request is complete, the time is up or a signal
 ** asked to stop. One turn is always made, so a timeout of 0 does work. */
 static exchange *server_wait(server *s, int64_t timeout_ms) {
-  int64_t deadline = monotonic_ms() + timeout_ms;
+  int64_t now = httpd_monotonic_ms(), deadline = now + timeout_ms;
   exchange *e = httpd_exchange_ready(s);
-  int64_t left = timeout_ms;
   while (!e && !(s->watches_signals && stop_requested)) {
-    int slice = left > SIGNAL_SLICE_MS && s->watches_signals ? SIGNAL_SLICE_MS : (int)left;
-    if (MHD_run_wait(s->daemon, slice) != MHD_YES) {
+    int64_t next = httpd_exchange_continue(s, now);
+    int64_t slice = (next < deadline ? next : deadline) - now;
+    slice = slice > SIGNAL_SLICE_MS && s->watches_signals ? SIGNAL_SLICE_MS : slice;
+    if (MHD_run_wait(s->daemon, (int)slice) != MHD_YES) {
       break;
     }
     e = httpd_exchange_ready(s);
-    left = deadline - monotonic_ms();
-    if (left <= 0) {
+    now = httpd_monotonic_ms();
+    if (now >= deadline) {
       break;
     }
   }
@@ -278,18 +273,53 @@ static struct MHD_Response *gzip_response(const char *body, size_t length) {
   return r;
 }
 
-static int check_reply_options(lua_State *L, int index) {
+/* What a reply may be asked for besides status, headers and body. */
+typedef struct reply_options {
+  int gzip;
+  delivery delivery;
+} reply_options;
+
+static void check_reply_option(lua_State *L, int index, reply_options *o) {
+  const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+  if (strcmp(name, "gzip") == 0) {
+    o->gzip = lua_toboolean(L, -1);
+  } else if (strcmp(name, "cut_after_bytes") == 0) {
+    o->delivery.cut_after = (size_t)check_whole(L, -1, name, 0, INT32_MAX);
+  } else if (strcmp(name, "piece_bytes") == 0) {
+    o->delivery.piece = (size_t)check_whole(L, -1, name, 1, INT32_MAX);
+  } else if (strcmp(name, "pause_ms") == 0) {
+    o->delivery.pause_ms = check_whole(L, -1, name, 1, INT32_MAX);
+  } else {
+    luaL_argerror(L, index, "unknown option: known are cut_after_bytes, gzip, pause_ms, piece_bytes");
+  }
+}
+
+static int misbehaves(const delivery *d) {
+  return d->cut_after != SIZE_MAX || d->piece > 0 || d->pause_ms > 0;
+}
+
+static void check_reply_options(lua_State *L, int index, reply_options *o) {
+  memset(o, 0, sizeof *o);
+  o->delivery.cut_after = SIZE_MAX;
   if (lua_isnil(L, index)) {
-    return 0;
+    return;
   }
   luaL_checktype(L, index, LUA_TTABLE);
-  int gzip = 0;
   for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-    luaL_argcheck(L, lua_type(L, -2) == LUA_TSTRING && strcmp(lua_tostring(L, -2), "gzip") == 0, index,
-                  "unknown option: only gzip is known");
-    gzip = lua_toboolean(L, -1);
+    check_reply_option(L, index, o);
   }
-  return gzip;
+  luaL_argcheck(L, !o->gzip || !misbehaves(&o->delivery), index, "gzip goes with no other option");
+}
+
+static struct MHD_Response *new_response(exchange *e, const reply_options *o, const char *body, size_t length) {
+  if (misbehaves(&o->delivery) && length > 0) {
+    e->delivery = o->delivery;
+    return httpd_exchange_deliver(e, body, length);
+  }
+  if (o->gzip && length > 0 && length < MAX_GZIP_INPUT) {
+    return gzip_response(body, length);
+  }
+  return MHD_create_response_from_buffer(length, (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY);
 }
 
 static int l_reply(lua_State *L) {
@@ -302,12 +332,11 @@ static int l_reply(lua_State *L) {
   const char *body = luaL_optlstring(L, 5, "", &length);
   int bodiless = status == MHD_HTTP_NO_CONTENT || status == MHD_HTTP_NOT_MODIFIED;
   luaL_argcheck(L, length == 0 || !bodiless, 5, "an answer with this status has no body");
-  int gzip = check_reply_options(L, 6) && length > 0 && length < MAX_GZIP_INPUT;
+  reply_options options;
+  check_reply_options(L, 6, &options);
   luaL_checkstack(L, 4, "headers");
 
-  struct MHD_Response *r =
-      gzip ? gzip_response(body, length)
-           : MHD_create_response_from_buffer(length, (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY);
+  struct MHD_Response *r = new_response(h->exchange, &options, body, length);
   if (!r) {
     return luaL_error(L, "not enough memory for the answer");
   }
@@ -321,17 +350,28 @@ static int l_reply(lua_State *L) {
   return 0;
 }
 
+/* server:drop(request [, { close = true }]) */
 static int l_drop(lua_State *L) {
-  lua_settop(L, 2);
+  int is_clean = 0;
+  lua_settop(L, 3);
   check_open(L);
-  httpd_exchange_drop(check_request(L)->exchange);
+  handle *h = check_request(L);
+  if (!lua_isnil(L, 3)) {
+    luaL_checktype(L, 3, LUA_TTABLE);
+    for (lua_pushnil(L); lua_next(L, 3); lua_pop(L, 1)) {
+      int is_known = lua_type(L, -2) == LUA_TSTRING && strcmp(lua_tostring(L, -2), "close") == 0;
+      luaL_argcheck(L, is_known, 3, "unknown option: only close is known");
+      is_clean = lua_toboolean(L, -1);
+    }
+  }
+  httpd_exchange_drop(h->exchange, is_clean);
   return 0;
 }
 
 static int l_handle_gc(lua_State *L) {
   handle *h = luaL_checkudata(L, 1, HANDLE_TYPE);
   if (h->exchange) {
-    httpd_exchange_drop(h->exchange);
+    httpd_exchange_drop(h->exchange, 0);
   }
   return 0;
 }
@@ -498,12 +538,20 @@ static int l_parent_pid(lua_State *L) {
   return 1;
 }
 
+/* For programs that answer later: what their times are measured with. */
+static int l_monotonic_ms(lua_State *L) {
+  lua_pushnumber(L, (lua_Number)httpd_monotonic_ms());
+  return 1;
+}
+
 static const luaL_Reg methods[] = { { "next", l_next }, { "reply", l_reply }, { "drop", l_drop },
                                     { "port", l_port }, { "close", l_close }, { NULL, NULL } };
 static const luaL_Reg metamethods[] = {
   { "__gc", l_close }, { "__close", l_close }, { "__tostring", l_tostring }, { NULL, NULL }
 };
-static const luaL_Reg functions[] = { { "listen", l_listen }, { "parent_pid", l_parent_pid }, { NULL, NULL } };
+static const luaL_Reg functions[] = {
+  { "listen", l_listen }, { "monotonic_ms", l_monotonic_ms }, { "parent_pid", l_parent_pid }, { NULL, NULL }
+};
 
 int luaopen_paciolan_httpd(lua_State *L);
 

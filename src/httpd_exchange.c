@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 static int text_reserve(text *t, size_t capacity) {
   if (capacity <= t->capacity) {
@@ -173,16 +174,22 @@ void httpd_exchange_resume(exchange *e, exchange_state state) {
   MHD_resume_connection(e->connection);
 }
 
-/* Resets the connection. A linger time of zero turns the close into a reset;
-** dissolving the association at once keeps libmicrohttpd's orderly shutdown
-** from sending an end-of-stream first. */
-void httpd_exchange_drop(exchange *e) {
+static void reset_connection(const exchange *e) {
   const union MHD_ConnectionInfo *info = MHD_get_connection_info(e->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
   if (info) {
     struct linger now = { .l_onoff = 1, .l_linger = 0 };
     struct sockaddr nobody = { .sa_family = AF_UNSPEC };
     setsockopt(info->connect_fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     (void)!connect(info->connect_fd, &nobody, sizeof nobody);
+  }
+}
+
+/* A linger time of zero turns the close into a reset; dissolving the
+** association at once keeps libmicrohttpd's orderly shutdown from sending an
+** end-of-stream first. */
+void httpd_exchange_drop(exchange *e, int is_clean) {
+  if (!is_clean) {
+    reset_connection(e);
   }
   httpd_exchange_resume(e, EXCHANGE_DROPPED);
 }
@@ -198,4 +205,74 @@ exchange *httpd_exchange_ready(const server *s) {
 void httpd_exchange_release(exchange *e) {
   text_free(&e->headers);
   text_free(&e->body);
+}
+
+int64_t httpd_monotonic_ms(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Is the next piece to wait? Then the connection sleeps, and 0 bytes are given
+** for now. */
+static int waits(exchange *e) {
+  delivery *d = &e->delivery;
+  if (d->pause_ms == 0) {
+    return 0;
+  }
+  int64_t now_ms = httpd_monotonic_ms();
+  if (d->due_at_ms == 0) {
+    d->due_at_ms = now_ms + d->pause_ms;
+  }
+  if (d->due_at_ms > now_ms) {
+    d->is_paused = 1;
+    MHD_suspend_connection(e->connection);
+    return 1;
+  }
+  d->due_at_ms = 0;
+  return 0;
+}
+
+/* libmicrohttpd asks for the bytes from position on. The head has promised the
+** whole body, so ending early is an error to it, and it closes. */
+static ssize_t give_bytes(void *context, uint64_t position, char *buffer, size_t size) {
+  exchange *e = context;
+  size_t end = e->delivery.cut_after < e->body.length ? e->delivery.cut_after : e->body.length;
+  if (position >= end) {
+    return MHD_CONTENT_READER_END_WITH_ERROR;
+  }
+  if (waits(e)) {
+    return 0;
+  }
+  size_t left = end - (size_t)position;
+  size_t piece = e->delivery.piece > 0 && e->delivery.piece < left ? e->delivery.piece : left;
+  piece = piece < size ? piece : size;
+  memcpy(buffer, e->body.data + position, piece);
+  return (ssize_t)piece;
+}
+
+#define DELIVERY_BLOCK 4096
+
+struct MHD_Response *httpd_exchange_deliver(exchange *e, const char *body, size_t length) {
+  text_free(&e->body);
+  if (length > 0 && !text_append(&e->body, body, length)) {
+    return NULL;
+  }
+  return MHD_create_response_from_callback(length, DELIVERY_BLOCK, give_bytes, e, NULL);
+}
+
+int64_t httpd_exchange_continue(const server *s, int64_t now_ms) {
+  int64_t next_ms = INT64_MAX;
+  for (exchange *e = s->first; e; e = e->next) {
+    if (!e->delivery.is_paused) {
+      continue;
+    }
+    if (e->delivery.due_at_ms <= now_ms) {
+      e->delivery.is_paused = 0;
+      MHD_resume_connection(e->connection);
+    } else if (e->delivery.due_at_ms < next_ms) {
+      next_ms = e->delivery.due_at_ms;
+    }
+  }
+  return next_ms;
 }

@@ -6,6 +6,7 @@
 #include <microhttpd.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef enum exchange_state {
   EXCHANGE_NEW,     /* only the request line is there */
@@ -24,6 +25,15 @@ typedef struct text {
 typedef struct handle handle;
 typedef struct server server;
 
+/* How the body of an answer leaves when it is to misbehave. */
+typedef struct delivery {
+  size_t cut_after;  /* bytes that are sent of it; SIZE_MAX: all of it */
+  size_t piece;      /* bytes that are sent at a time; 0: in one go */
+  int64_t pause_ms;  /* before each piece */
+  int64_t due_at_ms; /* monotonic; when the next piece may leave */
+  int is_paused;     /* suspended until then */
+} delivery;
+
 /* One request on its way through the server. */
 typedef struct exchange {
   server *owner;
@@ -34,7 +44,8 @@ typedef struct exchange {
   exchange_state state;
   char *method, *target; /* owned; target still percent-encoded, query included */
   text headers;          /* name NUL value NUL …, names in lower case */
-  text body;
+  text body;             /* of the request; later, where delivery needs it, of the answer */
+  delivery delivery;
   struct exchange *previous, *next; /* every exchange of the server, oldest first */
 } exchange;
 
@@ -66,7 +77,20 @@ void httpd_exchange_release(exchange *e);
 /* Cuts the handle off and lets libmicrohttpd go on with the connection. */
 void httpd_exchange_resume(exchange *e, exchange_state state);
 
-/* Resets the connection without an answer. */
-void httpd_exchange_drop(exchange *e);
+/* Ends the connection without an answer: with a reset, or with an orderly
+** close when is_clean. */
+void httpd_exchange_drop(exchange *e, int is_clean);
+
+/* Makes the answer that e->delivery describes.
+** Args: body is copied. Returns: NULL when memory is short. */
+struct MHD_Response *httpd_exchange_deliver(exchange *e, const char *body, size_t length);
+
+/* Lets the paused answers go on whose time has come, all of them when now_ms
+** is INT64_MAX. Returns: monotonic milliseconds of the next one, INT64_MAX for
+** none. */
+int64_t httpd_exchange_continue(const server *s, int64_t now_ms);
+
+/* Milliseconds on a clock that only moves forward. */
+int64_t httpd_monotonic_ms(void);
 
 #endif

@@ -30,6 +30,8 @@ function command.describe(parser)
   sub:option("--seed", "Any text; the same seed gives the same world."):argname("<text>"):default("paciolan")
   number("--token-lifetime", "<seconds>", "Seconds until an access token expires."):default("3600")
   number("--pending-polls", "<number>", "How many polls of an order or transfer answer PENDING."):default("0")
+  number("--extra-seats", "<number>", "Seats of one more event, to try large batches."):default("0")
+  sub:option("--faults", "Random faults, such as 'reset=after@0.1, tickets.lock:status=503@0.2'."):argname("<plan>")
   sub:option("--ready-file", "Write the base URL to this file once the port is open."):argname("<path>")
   sub:flag("-q --quiet", "Do not print one line per request.")
   -- For programs that start a sandbox of their own: it ends when that process is not its parent any more.
@@ -112,8 +114,9 @@ end
 local function access_line(entry)
   local path = entry.path:gsub("[^%w%-%._~!$&'()*+,;=:@/%%]", "?"):sub(1, 120)
   local request_id = (entry.request_id or "-"):gsub("[^%w%-]", "?"):sub(1, 36)
-  return string.format("%s  %d  %-6s %s  %s\n", os.date("%H:%M:%S"), entry.status, entry.method:sub(1, 8), path,
-    request_id)
+  return string.format("%s  %s  %-6s %s  %s%s\n", os.date("%H:%M:%S"),
+    entry.status and string.format("%d", entry.status) or "---", entry.method:sub(1, 8), path, request_id,
+    entry.fault and "  fault " .. entry.fault or "")
 end
 
 local function write_ready_file(path, url)
@@ -130,12 +133,13 @@ local function new_sandbox(arguments, streams)
   return require("paciolan.sandbox").new {
     seed = arguments.seed, host = arguments.host, port = arguments.port,
     token_lifetime_s = arguments.token_lifetime, pending_polls = arguments.pending_polls, stop_on_signals = true,
+    extra_seats = arguments.extra_seats, faults = arguments.faults,
     on_request = not arguments.quiet and function(entry)
       streams.out:write(access_line(entry))
       streams.out:flush()
     end or nil,
     on_error = function(message)
-      streams.err:write("paciolan sandbox: fault: ", message, "\n")
+      streams.err:write("paciolan sandbox: fault: ", require("paciolan.core").redact_text(message), "\n")
     end,
   }
 end
@@ -146,7 +150,7 @@ local function fail(streams, message)
 end
 
 local OPTION_OF = { port = "--port", host = "--host", token_lifetime_s = "--token-lifetime",
-  pending_polls = "--pending-polls" }
+  pending_polls = "--pending-polls", extra_seats = "--extra-seats", faults = "--faults" }
 
 -- What the sandbox raises is a value that it cannot use. Its names for options become those of the command line.
 local function refuse(streams, raised)

@@ -11,6 +11,7 @@ local auth = require "paciolan.sandbox.api.auth"
 local cart = require "paciolan.sandbox.api.cart"
 local catalog = require "paciolan.sandbox.api.catalog"
 local control = require "paciolan.sandbox.api.control"
+local faults = require "paciolan.sandbox.faults"
 local json = require "paciolan.sandbox.json"
 local judge = require "paciolan.sandbox.judge"
 local text = require "paciolan.sandbox.text"
@@ -40,6 +41,10 @@ local ROUTES = {
   { "DELETE", "/v1/tickets/transfer/{}", "transfers.cancel", transfers.cancel, organization = "required" },
   { "GET", "/v1/tickets/transfer/{}", "transfers.history", transfers.history },
   { "GET", "/_sandbox/ledger", "sandbox.ledger", control.ledger, is_control = true },
+  { "GET", "/_sandbox/ledger/{}", "sandbox.ledger_of", control.ledger_of, is_control = true },
+  { "GET", "/_sandbox/faults", "sandbox.faults", control.show_faults, is_control = true },
+  { "POST", "/_sandbox/faults", "sandbox.set_faults", control.set_faults, is_control = true },
+  { "DELETE", "/_sandbox/faults", "sandbox.clear_faults", control.clear_faults, is_control = true },
   { "GET", "/_sandbox/world", "sandbox.world", control.world, is_control = true },
   { "POST", "/_sandbox/clock", "sandbox.clock", control.clock, is_control = true },
   { "POST", "/_sandbox/options", "sandbox.options", control.options, is_control = true },
@@ -49,10 +54,17 @@ local ROUTES = {
   { "POST", "/_sandbox/tokens/revoke", "sandbox.revoke", control.revoke, is_control = true },
 }
 
+--- The operations of the service, as a set of their names.
+api.OPERATIONS = {}
+
 for _, route in ipairs(ROUTES) do
   route.method, route.operation, route.handler = route[1], route[3], route[4]
+  api.OPERATIONS[route.operation] = not route.is_control or nil
   route.pattern = "^" .. route[2]:gsub("%-", "%%-"):gsub("{}", "([^/]+)") .. "$"
 end
+
+--- The routes as data, for reading: `method`, `operation`, `handler`; the path is the second element.
+api.routes = ROUTES
 
 local function find_route(method, path)
   local allowed = {}
@@ -82,8 +94,8 @@ local function read_wishes(box, call)
   elseif outcome and not OUTCOMES[outcome] then
     return answers.refusal(400, "BAD_REQUEST", "Header X-Sandbox-Outcome must be complete, error or unhandled")
   end
-  call.pending_polls = tonumber(polls) or box.options.pending_polls
-  call.outcome = outcome or "complete"
+  call.pending_polls = tonumber(polls) or call.pending_polls or box.options.pending_polls
+  call.outcome = outcome or call.outcome or "complete"
 end
 
 local function check_access(box, route, call)
@@ -106,10 +118,7 @@ local function run_control(box, route, call, request)
   return route.handler(box, call)
 end
 
-local function run(box, route, call, request)
-  if route.is_control then
-    return run_control(box, route, call, request)
-  end
+local function serve(box, route, call, request)
   local refusal = check_access(box, route, call) or read_wishes(box, call)
   if refusal then
     return nil, refusal
@@ -126,6 +135,30 @@ local function run(box, route, call, request)
     refusal = route.complete_refusal(box, refusal)
   end
   return status, refusal or body
+end
+
+-- A fault before the handler hides even what is wrong with the headers, as a gateway would.
+local function run(box, route, call, request)
+  local header = call.headers["x-sandbox-fault"]
+  if route.is_control and not header then
+    return run_control(box, route, call, request)
+  end
+  local fault, rule
+  if route.is_control then
+    rule = "no control call takes a fault"
+  else
+    fault, rule = box.faults:take(call.operation, header)
+  end
+  if rule then
+    return nil, answers.refusal(400, "BAD_REQUEST", "Header X-Sandbox-Fault: " .. rule)
+  end
+  call.fault = fault
+  if fault and fault.place == "before" then
+    return 200, {} -- what the client gets is the fault's
+  elseif fault and fault.place == "call" then
+    faults.change_call(fault, call, box.tokens, judge.bearer(call.headers))
+  end
+  return serve(box, route, call, request)
 end
 
 local function new_call(route, id, request)
@@ -145,6 +178,7 @@ end
 -- @treturn table body, a value for `json.encode`
 -- @treturn string operation, `unknown` when there is no such route
 -- @treturn ?table further headers
+-- @treturn ?table the fault that the answer is to meet
 function api.dispatch(box, request)
   local route, id = find_route(request.method, request.path)
   if not route then
@@ -156,10 +190,11 @@ function api.dispatch(box, request)
     status, body = run(box, route, call, request)
     refusal = not status and body or nil
   end
+  local fault = call and call.fault
   if refusal then
-    return refusal.status, refusal.body, route.operation
+    return refusal.status, refusal.body, route.operation, nil, fault
   end
-  return status, body, route.operation
+  return status, body, route.operation, nil, fault
 end
 
 return api

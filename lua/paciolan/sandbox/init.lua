@@ -10,6 +10,7 @@
 -- @module paciolan.sandbox
 
 local api = require "paciolan.sandbox.api"
+local faults = require "paciolan.sandbox.faults"
 local ids = require "paciolan.sandbox.ids"
 local inventory = require "paciolan.sandbox.inventory"
 local json = require "paciolan.sandbox.json"
@@ -34,7 +35,7 @@ local OPTIONS = {
 }
 
 local KNOWN = { seed = "string", host = "string", port = "number", clock = "function", on_request = "function",
-  on_error = "function", stop_on_signals = "boolean" }
+  on_error = "function", stop_on_signals = "boolean", extra_seats = "number", faults = "string" }
 for _, row in ipairs(OPTIONS) do
   KNOWN[row[1]] = "number"
 end
@@ -56,6 +57,8 @@ local function check_option(row, value)
   end
 end
 
+local EXTRA_SEATS = { "extra_seats", 0, 0, 100000 }
+
 --- Makes a sandbox. The world, every id and every token follow from the seed.
 -- @tparam[opt] table options
 -- @tparam[opt="paciolan"] string options.seed
@@ -66,8 +69,10 @@ end
 -- @tparam[opt=0] number options.pending_polls
 -- @tparam[opt=60] number options.pending_s
 -- @tparam[opt=200] number options.order_http_status 200 or 201
--- @tparam[opt] function options.on_request called after each request with `method`, `path`, `operation`, `status`
--- and `request_id` in a table
+-- @tparam[opt=0] number options.extra_seats seats of one more event, 129:FB30:FB03
+-- @tparam[opt] string options.faults a plan of random faults, see `paciolan.sandbox.faults`
+-- @tparam[opt] function options.on_request called after each request with `method`, `path`, `operation`, `status` (nil
+-- when there is to be no answer), `request_id` and `fault` in a table
 -- @tparam[opt] function options.on_error called with the text of a fault in the sandbox itself
 -- @tparam[opt] boolean options.stop_on_signals SIGINT and SIGTERM end `run`
 -- @treturn Sandbox
@@ -77,7 +82,7 @@ function sandbox.new(options)
   local self = setmetatable({
     seed = options.seed or "paciolan", options = {}, _host = options.host or "127.0.0.1", _port = options.port or 0,
     _clock = options.clock or os.time, _on_request = options.on_request, _on_error = options.on_error,
-    _stop_on_signals = options.stop_on_signals,
+    _stop_on_signals = options.stop_on_signals, _parked = {}, _extra_seats = options.extra_seats or EXTRA_SEATS[2],
   }, Sandbox)
   for _, row in ipairs(OPTIONS) do
     local value = options[row[1]] == nil and row[2] or options[row[1]]
@@ -87,19 +92,29 @@ function sandbox.new(options)
     end
     self.options[row[1]] = value
   end
+  local wrong = check_option(EXTRA_SEATS, self._extra_seats)
+  if wrong then
+    error(wrong, 2)
+  end
+  self.faults = faults.new(self.seed, api.OPERATIONS)
+  local ok, rule = self.faults:set_plan(options.faults or "")
+  if not ok then
+    error("faults: " .. rule, 2)
+  end
   self:reset()
   return self
 end
 
---- Puts the world, the tokens, the ledger and the clock back to the start.
--- The options stay as they are.
+--- Puts the world, the tokens, the ledger and the clock back to the start. The
+-- options and the plan of faults stay as they are; no single fault waits any more.
 function Sandbox:reset()
   local function now()
     return self:now()
   end
   self._offset_s = 0
+  self.faults:restart()
   self.draw = ids.stream(self.seed, "answers")
-  self.inventory = inventory.new(self.seed)
+  self.inventory = inventory.new(self.seed, self._extra_seats)
   self.tokens = tokens.new(self.seed, now)
   self.ledger = ledger.new(now)
   self.processes = processes.new(self.seed, now)
@@ -149,6 +164,10 @@ function Sandbox:set_options(changes)
   return true
 end
 
+local function monotonic_ms()
+  return require("paciolan.httpd").monotonic_ms()
+end
+
 local function wants_gzip(headers)
   for coding in (headers["accept-encoding"] or ""):lower():gmatch("[^,]+") do
     local name, weight = coding:match("^%s*([^;%s]+)%s*;?%s*q?=?%s*([%d.]*)")
@@ -164,35 +183,46 @@ local UNHANDLED = { error = { type = "UNHANDLED_EXCEPTION", appErrorCode = "MS-5
 
 -- A fault in the sandbox must not end it: the client sees a 500.
 local function dispatch(self, request)
-  local ok, status, body, operation, more = pcall(api.dispatch, self, request)
+  local ok, status, body, operation, more, fault = pcall(api.dispatch, self, request)
   if ok then
-    return status, body, operation, more
+    return status, body, operation, more, fault
   elseif self._on_error then
     self._on_error(tostring(status))
   end
   return 500, UNHANDLED, "unknown"
 end
 
+-- Control calls stand in no ledger.
+local function note(self, request, answer, operation, fault)
+  local request_id, status = request.headers["request-id"], not answer.drop and answer.status or nil
+  if not operation:find("^sandbox%.") then
+    self.ledger:add_request(request_id, operation, status, fault and fault.text)
+  end
+  if self._on_request then
+    self._on_request { method = request.method, path = request.path, operation = operation, status = status,
+      request_id = request_id, fault = fault and fault.text }
+  end
+end
+
 --- Answers one request: the single place that every request passes, with or
 -- without a socket. Work whose time has come is settled first.
 -- @tparam table request `method`, `path` (percent-encoded), `query` (raw), `headers` (lower-case names), `body`
--- @treturn table `status`, `headers`, `body` (text), `gzip` (whether the client takes it)
+-- @treturn table `status`, `headers`, `body` (text), `gzip` (whether the client takes it); with a fault also what
+-- `paciolan.sandbox.faults` adds: `delay_ms`, `drop`, `cut_after_bytes`, `piece_bytes`, `pause_ms`
 function Sandbox:handle(request)
   self.processes:settle_due()
-  local status, body, operation, more = dispatch(self, request)
+  local status, body, operation, more, fault = dispatch(self, request)
   local request_id = request.headers["request-id"]
   local headers = { ["Content-Type"] = "application/json", ["Request-ID"] = request_id }
   for name, value in pairs(more or {}) do
     headers[name] = value
   end
-  if not operation:find("^sandbox%.") then
-    self.ledger:add_request(request_id, operation, status)
+  local answer = { status = status, headers = headers, body = json.encode(body), gzip = wants_gzip(request.headers) }
+  if fault then
+    faults.change_answer(fault, answer, operation, self:now())
   end
-  if self._on_request then
-    self._on_request { method = request.method, path = request.path, operation = operation, status = status,
-      request_id = request_id }
-  end
-  return { status = status, headers = headers, body = json.encode(body), gzip = wants_gzip(request.headers) }
+  note(self, request, answer, operation, fault)
+  return answer
 end
 
 --- Opens the port.
@@ -221,19 +251,57 @@ function Sandbox:base_url()
   return string.format("http://%s:%d", host, self:port())
 end
 
---- Waits for a request and answers it.
+local function send(self, request, answer)
+  if answer.drop then
+    self._server:drop(request, { close = answer.drop == "close" })
+  else
+    self._server:reply(request, answer.status, answer.headers, answer.body, { gzip = answer.gzip or nil,
+      cut_after_bytes = answer.cut_after_bytes, piece_bytes = answer.piece_bytes, pause_ms = answer.pause_ms })
+  end
+end
+
+-- Sends the delayed answers whose time has come, and says whether there were any.
+local function send_due(self)
+  local kept, now_ms = {}, #self._parked > 0 and monotonic_ms() or 0
+  for _, parked in ipairs(self._parked) do
+    if parked.due_at_ms <= now_ms then
+      send(self, parked.request, parked.answer)
+    else
+      kept[#kept + 1] = parked
+    end
+  end
+  local has_sent = #kept < #self._parked
+  self._parked = kept
+  return has_sent
+end
+
+-- How long the server may wait, so that no delayed answer comes late.
+local function patience(self, timeout_ms)
+  for _, parked in ipairs(self._parked) do
+    timeout_ms = math.max(0, math.min(timeout_ms, parked.due_at_ms - monotonic_ms()))
+  end
+  return timeout_ms
+end
+
+--- Waits for a request and answers it, or sends delayed answers whose time has come. A delayed answer keeps nobody
+-- else waiting.
 -- @tparam[opt=0] number timeout_ms
--- @treturn boolean true when one was answered
--- @treturn[2] nil when none came
+-- @treturn boolean true when there was something to do
+-- @treturn[2] nil when there was not
 -- @treturn[2] ?string `stopped` when a signal asked to end
 function Sandbox:step(timeout_ms)
-  local request, why = self._server:next(timeout_ms or 0)
-  if not request then
-    return nil, why
+  local request, why = self._server:next(patience(self, timeout_ms or 0))
+  local answer = request and self:handle(request)
+  if answer and answer.delay_ms then
+    self._parked[#self._parked + 1] =
+      { request = request, answer = answer, due_at_ms = monotonic_ms() + answer.delay_ms }
+  elseif answer then
+    send(self, request, answer)
   end
-  local answer = self:handle(request)
-  self._server:reply(request, answer.status, answer.headers, answer.body, { gzip = answer.gzip })
-  return true
+  if send_due(self) or request then
+    return true
+  end
+  return nil, why
 end
 
 --- Answers requests until a signal asks to end. Opens the port when `listen` was not called.

@@ -99,8 +99,24 @@ local function add_seat(self, event, block, row, number)
   self._seat_by_barcode[seat.barcode] = seat
 end
 
-local function add_events(self)
-  for _, row in ipairs(EVENTS) do
+-- A further event for those who need more seats than the world has. It comes last, so that every other token stays.
+local function extra_event(seats)
+  local rows = math.floor(seats / 20)
+  return { org = "129", season = "FB30", item = "FB03", name = "Football Game 3", date = "2030-09-28", facility = 1,
+    blocks = { { "NS", "1", rows, 20 }, { "NS", "2", seats > rows * 20 and 1 or 0, seats - rows * 20 } } }
+end
+
+local function rows_of_events(extra_seats)
+  local rows = {}
+  for i, row in ipairs(EVENTS) do
+    rows[i] = row
+  end
+  rows[#rows + 1] = extra_seats > 0 and extra_event(extra_seats) or nil
+  return rows
+end
+
+local function add_events(self, extra_seats)
+  for _, row in ipairs(rows_of_events(extra_seats)) do
     local event = { organization_id = row.org, season = row.season, item = row.item, name = row.name,
       date = row.date, facility = FACILITIES[row.facility], parking_for = row.parking_for,
       access_id = table.concat({ row.org, row.season, row.item }, ":"), seats = {} }
@@ -142,8 +158,9 @@ end
 
 --- Builds the world of a seed.
 -- @tparam string seed
+-- @tparam[opt=0] number extra_seats how many seats the event `129:FB30:FB03` has; without any it does not exist
 -- @treturn Inventory
-function inventory.new(seed)
+function inventory.new(seed, extra_seats)
   local self = setmetatable({
     seed = seed, organizations = { "129", "999" }, events = {}, seats = {}, patrons = {}, listings = {},
     _event_by_id = {}, _seat_by_token = {}, _seat_by_barcode = {}, _patron_by_id = {}, _patron_by_email = {},
@@ -152,7 +169,7 @@ function inventory.new(seed)
     _barcodes = ids.stream(seed, "barcodes"),
   }, Inventory)
   add_patrons(self)
-  add_events(self)
+  add_events(self, extra_seats or 0)
   add_listings(self)
   return self
 end

@@ -130,6 +130,18 @@ function Tokens:revoke(with_refresh)
   end
 end
 
+--- Ends one access token.
+-- @tparam ?string access one that is not known stays unknown
+-- @tparam string how `expired` or `revoked`
+function Tokens:end_one(access, how)
+  local record = access and self._access[access]
+  if record and how == "revoked" then
+    record.revoked = true
+  elseif record then
+    record.expires_at = math.min(record.expires_at, self._now())
+  end
+end
+
 --- Ends the life of all access tokens now.
 function Tokens:expire()
   for _, record in pairs(self._access) do

@@ -11,12 +11,13 @@ local schema = require "paciolan.sandbox.schema"
 local cart = {}
 
 -- Sorts the tokens of all listings into lines `{ seat, external_order_id }` and
--- failures. A token that stands there twice fails the second time.
-local function sort_for_order(box, listings)
+-- failures. A token that stands there twice fails the second time, and the last
+-- one of a listing when the call is to be done in part only.
+local function sort_for_order(box, call, listings)
   local lines, failures, taken = {}, json.array(), {}
   for _, listing in ipairs(listings) do
-    for _, row in ipairs(listing.tokens) do
-      local seat = box.inventory:seat(row.token)
+    for i, row in ipairs(listing.tokens) do
+      local seat = not (call.is_partial and i == #listing.tokens) and box.inventory:seat(row.token) or nil
       local obstacle = seat and (taken[seat] and "The token is repeated"
         or box.inventory:order_obstacle(seat, listing.externalListingId))
       if not seat then
@@ -86,6 +87,7 @@ local function commit(box, order)
     seat.owner, seat.lock, seat.order = patron.id, nil, nil
     seat.sale = { external_order_id = line.external_order_id, process_id = order.id }
   end
+  box.ledger:commit(order.entry.requestId, "orders.complete", order.entry.tokens)
   local offers = offers_of(box, order.lines)
   order.entry.status, order.entry.ownerId, order.entry.settledAt = "COMPLETE", patron.id, box:now()
   return { status = "COMPLETE", processId = order.id, paid = paid(order.payload, order.listings), offers = offers,
@@ -139,7 +141,7 @@ function cart.complete_order(box, call)
     listings = schema.as_list(call.payload.listing),
     callback_url = schema.as_list(call.payload.settlement)[1].asyncCallbackUrl }
   local failures
-  order.lines, failures = sort_for_order(box, order.listings)
+  order.lines, failures = sort_for_order(box, call, order.listings)
   order.entry = note(box, call, order, failures)
   if #order.lines == 0 then
     return nil, answers.all_failed(failures)

@@ -17,6 +17,54 @@ function control.ledger(box)
   return 200, box.ledger:view(box.tokens.counts)
 end
 
+--- GET ledger/{requestId}: what is known of one Request-ID.
+function control.ledger_of(box, call)
+  return 200, box.ledger:view_of(call.id)
+end
+
+--- GET faults: what waits and what was applied.
+function control.show_faults(box)
+  return 200, box.faults:view()
+end
+
+local FAULT_KEYS = { fault = "string", count = "number", operation = "string", plan = "string", seed = "string" }
+
+local function check_fault_keys(payload)
+  for key, value in pairs(payload) do
+    if type(value) ~= FAULT_KEYS[key] then
+      return "The keys are fault, count and operation, or plan and seed; count is a number, the others are strings"
+    end
+  end
+  if (payload.fault == nil) == (payload.plan == nil) then
+    return "Either fault or plan must be given"
+  end
+end
+
+--- POST faults `{ fault, count, operation }` for the next calls, or `{ plan, seed }` for all that come.
+function control.set_faults(box, call)
+  local payload = call.payload
+  local rule = check_fault_keys(payload)
+  if rule then
+    return bad(rule)
+  end
+  local ok
+  if payload.plan then
+    ok, rule = box.faults:set_plan(payload.plan, payload.seed)
+  else
+    ok, rule = box.faults:add(payload.fault, payload.count, payload.operation)
+  end
+  if not ok then
+    return bad(rule)
+  end
+  return control.show_faults(box)
+end
+
+--- DELETE faults: none waits, none is planned.
+function control.clear_faults(box)
+  box.faults:clear()
+  return control.show_faults(box)
+end
+
 local function seat_view(box, seat)
   return {
     token = seat.token, barcode = seat.barcode, accessId = seat.access_id, section = seat.section, row = seat.row,

@@ -41,11 +41,12 @@ local function sellers(box, payload, seats)
   return list
 end
 
--- Sorts the tokens of a lock into seats that can be locked and failures.
-local function sort_for_lock(box, listing)
+-- Sorts the tokens of a lock into seats that can be locked and failures. Where
+-- the call is to be done in part only, its last token is not found.
+local function sort_for_lock(box, call, listing)
   local free, known, failures = {}, {}, json.array()
-  for _, row in ipairs(listing.tokens) do
-    local seat = box.inventory:seat(row.token)
+  for i, row in ipairs(listing.tokens) do
+    local seat = not (call.is_partial and i == #listing.tokens) and box.inventory:seat(row.token) or nil
     local obstacle = seat and box.inventory:lock_obstacle(seat, listing.externalListingId)
     known[#known + 1] = seat
     if not seat then
@@ -62,7 +63,7 @@ end
 --- Protects seats for a listing. What can be locked is locked.
 function tickets.lock(box, call)
   local listing = call.payload.listing
-  local free, known, failures = sort_for_lock(box, listing)
+  local free, known, failures = sort_for_lock(box, call, listing)
   local seller_ids = sellers(box, call.payload, known)
   if #free == 0 then
     return nil, answers.all_failed(failures, { sellerIds = seller_ids })
@@ -74,6 +75,7 @@ function tickets.lock(box, call)
   end
   box.ledger:add("locks", { op = "lock", externalListingId = listing.externalListingId,
     source = call.payload.source, tokens = tokens_of(success), requestId = call.request_id })
+  box.ledger:commit(call.request_id, call.operation, tokens_of(success))
   local body = { success = success, sellerIds = seller_ids }
   if #failures > 0 then
     body.failure = failures
@@ -81,10 +83,10 @@ function tickets.lock(box, call)
   return #failures > 0 and 207 or 200, body
 end
 
-local function sort_for_unlock(box, wanted)
+local function sort_for_unlock(box, call, wanted)
   local success, failures, sold = json.array(), json.array(), 0
-  for _, token in ipairs(wanted) do
-    local seat = box.inventory:seat(token)
+  for i, token in ipairs(wanted) do
+    local seat = not (call.is_partial and i == #wanted) and box.inventory:seat(token) or nil
     if not seat then
       failures[#failures + 1] = answers.failure("token", token, "TOKEN_NOT_FOUND")
     elseif seat.sale or seat.order then
@@ -101,7 +103,7 @@ end
 --- Opens seats again. Repeating it is harmless.
 function tickets.unlock(box, call)
   local wanted = call.payload.tokens
-  local success, failures, sold = sort_for_unlock(box, wanted)
+  local success, failures, sold = sort_for_unlock(box, call, wanted)
   if #success == 0 and sold == #wanted then
     local refusal = answers.refusal(409, "CONFLICT", "The seats are sold.")
     refusal.body.failure = failures
@@ -110,6 +112,7 @@ function tickets.unlock(box, call)
     return nil, answers.all_failed(failures)
   end
   box.ledger:add("locks", { op = "unlock", tokens = tokens_of(success), requestId = call.request_id })
+  box.ledger:commit(call.request_id, call.operation, tokens_of(success))
   if #failures > 0 then
     return 207, { success = success, failure = failures }
   end
@@ -125,7 +128,7 @@ local function verified_seat(seat, key)
 end
 
 -- Looks the values of one entry up. The answer groups seats by their own event.
-local function verify_entry(box, entry, key, groups)
+local function verify_entry(box, entry, key, groups, is_partial)
   local find = key == "token" and box.inventory.seat or box.inventory.seat_by_barcode
   local function group_of(access_id)
     for _, group in ipairs(groups) do
@@ -137,8 +140,8 @@ local function verify_entry(box, entry, key, groups)
     return groups[#groups]
   end
   local found, failures = 0, {}
-  for _, value in ipairs(entry[key .. "s"]) do
-    local seat = find(box.inventory, value)
+  for i, value in ipairs(entry[key .. "s"]) do
+    local seat = not (is_partial and i == #entry[key .. "s"]) and find(box.inventory, value) or nil
     if seat and (entry.accessId or seat.access_id) == seat.access_id then
       found = found + 1
       local seats = group_of(seat.access_id).success.seats
@@ -162,7 +165,7 @@ function tickets.verify(box, call)
   local found, failures = 0, json.array()
   for _, entry in ipairs(schema.as_list(call.payload.tickets)) do
     local key = entry.tokens and "token" or "barcode"
-    local count, failed = verify_entry(box, entry, key, groups[key])
+    local count, failed = verify_entry(box, entry, key, groups[key], call.is_partial)
     found = found + count
     for _, failure in ipairs(failed) do
       failures[#failures + 1] = failure
@@ -222,6 +225,7 @@ function tickets.print(box, call)
   local printed = tickets.print_seats(box, seats)
   box.ledger:add("prints", { externalOrderId = payload.externalOrderId, tokens = tokens_of(printed),
     requestId = call.request_id })
+  box.ledger:commit(call.request_id, call.operation, tokens_of(printed))
   return 200, { tickets = printed }
 end
 

@@ -131,6 +131,7 @@ local function create(box, plan)
   add_history(box, record, "initiate", "transferrer")
   record.entry = box.ledger:add("transfers", { confirmationCd = record.confirmation_cd, status = "pending",
     externalTransferId = plan.external_id, senderId = plan.patron_id, tokens = tokens, requestId = plan.request_id })
+  box.ledger:commit(plan.request_id, plan.operation, tokens)
   return record
 end
 
@@ -175,6 +176,7 @@ local function plan_of(box, call)
   end
   return { patron_id = patron_id, seats = seats, by_seats = entity(entry, "Seats") ~= nil, payload = call.payload,
     recipient = entity(entry, "Recipient"), external_id = entry.externalTransferId, request_id = call.request_id,
+    operation = call.operation,
     distributor = call.query.distributorCode or DEFAULT_DISTRIBUTOR }
 end
 
@@ -301,6 +303,7 @@ function transfers.accept(box, call)
     return nil, refusal or judge.bad_input(call.operation, rule)
   end
   hand_over(box, record, call.payload.Recipient or record.recipient)
+  box.ledger:commit(call.request_id, call.operation, record.entry.tokens)
   return 200, { confirmationCd = record.confirmation_cd, transferId = record.transfer_id }
 end
 
@@ -311,6 +314,7 @@ function transfers.cancel(box, call)
     return nil, refusal
   end
   finish(box, record, "Cancelled", "cancel", "transferrer")
+  box.ledger:commit(call.request_id, call.operation, record.entry.tokens)
   return 200, { patronId = record.patron_id, confirmationCd = record.confirmation_cd,
     cancelDt = text.us_date(box:now()), transferStatus = record.status }
 end
