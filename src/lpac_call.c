@@ -120,12 +120,14 @@ static void push_verdict(lua_State *L, const pac_verdict *verdict) {
 
 /* core.judge(operation, facts) -> { next, kind, outcome, retryable, action,
 ** retry_after_ms }. facts: phase and failure (from the transport, when nothing
-** was answered); status, is_json, has_error, error_type, has_failure, state,
-** retry_after (the header's text); retries, repeats, rotated. */
+** was answered); status, is_json, has_error, error_type, error_code,
+** has_failure, state, retry_after (the header's text); retries, repeats,
+** rotated. */
 static int judge(lua_State *L) {
   const pac_operation *op = lpac_check_operation(L, 1);
   luaL_checktype(L, 2, LUA_TTABLE);
   pac_text type = field_text(L, 2, "error_type");
+  pac_text code = field_text(L, 2, "error_code");
   pac_text state = field_text(L, 2, "state");
   pac_text retry_after = field_text(L, 2, "retry_after");
   pac_facts facts = {
@@ -136,6 +138,8 @@ static int judge(lua_State *L) {
     .has_error = field_boolean(L, 2, "has_error"),
     .error_type = type.data,
     .error_type_length = type.length,
+    .error_code = code.data,
+    .error_code_length = code.length,
     .has_failure = field_boolean(L, 2, "has_failure"),
     .state = state.data,
     .state_length = state.length,
@@ -261,6 +265,10 @@ static int is_user_agent(lua_State *L) {
   return push_test(L, pac_request_user_agent_valid);
 }
 
+static int is_utf8(lua_State *L) {
+  return push_test(L, pac_utf8_valid);
+}
+
 static int is_uuid_v4(lua_State *L) {
   return push_test(L, pac_uuid_is_v4);
 }
@@ -273,6 +281,7 @@ void lpac_call_register(lua_State *L) {
                                         { "is_header_value", is_header_value },
                                         { "is_reserved_header", is_reserved_header },
                                         { "is_user_agent", is_user_agent },
+                                        { "is_utf8", is_utf8 },
                                         { "is_uuid_v4", is_uuid_v4 },
                                         { "judge", judge },
                                         { "monotonic_ms", monotonic_ms },

@@ -115,6 +115,8 @@ static void check_decimal(lpac_checker *ck, int index) {
   const char *text = lua_tolstring(ck->L, index, &length);
   if (!pac_json_number_valid(text, length)) {
     lpac_report(ck, "format", "must be a number, or a string that spells one");
+  } else if (!isfinite(lua_tonumber(ck->L, index))) {
+    lpac_report(ck, "finite", "must spell a finite number");
   }
 }
 

@@ -144,12 +144,14 @@ static void push_field(lua_State *L, const pac_field *field) {
   set_flag(L, "secret", field->flags & PAC_SECRET);
   set_count(L, "min_items", field->min_items);
   set_count(L, "max_items", field->max_items);
+  set_count(L, "batch_items", field->batch_items);
   set_text(L, "shape", pac_switches[field->by].name);
   set_text(L, "option", field->option);
   set_list(L, "values", field->values);
   set_text(L, "doc", field->doc);
   set_text(L, "source", field->source);
   if (field->object != NULL) {
+    set_text(L, "shorthand", field->object->shorthand);
     push_fields(L, field->object->fields);
     lua_setfield(L, -2, "fields");
     set_rules(L, field->object->rules);
@@ -218,6 +220,10 @@ static void push_operation(lua_State *L, const pac_operation *op) {
   push_fields(L, op->query);
   lua_setfield(L, -2, "query");
   set_object(L, "body", op->body);
+  set_object(L, "answer", op->answer);
+  lua_getfield(L, -1, "answer");
+  set_flag(L, "list", op->answers_list);
+  lua_pop(L, 1);
   set_errors(L, op->errors);
 }
 

@@ -1,14 +1,20 @@
-/* lpac_http.c: the Lua face of pac_http, used by paciolan.transport.curl only.
-** One userdata "paciolan.http" owns one session and the answer that is being
-** handed over. It is closed by close, by <close> and by the collector, and a
+/* lpac_http.c: the Lua face of pac_http and pac_http_batch, used by
+** paciolan.transport.curl only. A userdata "paciolan.http" owns one session, a
+** userdata "paciolan.http_batch" one batch, and each the answer that is being
+** handed over. They are closed by close, by <close> and by the collector, and a
 ** closed one raises. Arguments are read before anything is acquired, and every
-** string of a request stays anchored in the request until the answer is there. */
+** string of a request stays anchored in the request until it was taken. */
 #include "lpac.h"
 #include "pac_http.h"
+#include "pac_http_batch.h"
 
 #include <string.h>
 
-#define TYPE_NAME "paciolan.http"
+#define TYPE_NAME       "paciolan.http"
+#define BATCH_TYPE_NAME "paciolan.http_batch"
+
+/* Waiting longer brings nothing, and an int holds it. */
+#define MAX_WAIT_MS 86400000
 
 /* More would be a mistake, and the array of them is allocated at once. */
 #define MAX_REQUEST_HEADERS 256
@@ -24,14 +30,32 @@ typedef struct lpac_http {
   pac_http_answer answer; /* holds memory only between the transfer and the end of the push */
 } lpac_http;
 
+typedef struct lpac_http_batch {
+  pac_http_batch *batch;  /* NULL: closed */
+  pac_http_answer answer; /* holds memory only while it is pushed */
+} lpac_http_batch;
+
 static lpac_http *check_http(lua_State *L) {
   return luaL_checkudata(L, 1, TYPE_NAME);
 }
 
-static lpac_http *check_open(lua_State *L) {
-  lpac_http *self = check_http(L);
+/* The session at index, which must be open. */
+static lpac_http *check_open(lua_State *L, int index) {
+  lpac_http *self = luaL_checkudata(L, index, TYPE_NAME);
   if (self->session == NULL) {
     luaL_error(L, TYPE_NAME " is closed");
+  }
+  return self;
+}
+
+static lpac_http_batch *check_batch(lua_State *L) {
+  return luaL_checkudata(L, 1, BATCH_TYPE_NAME);
+}
+
+static lpac_http_batch *check_open_batch(lua_State *L) {
+  lpac_http_batch *self = check_batch(L);
+  if (self->batch == NULL) {
+    luaL_error(L, BATCH_TYPE_NAME " is closed");
   }
   return self;
 }
@@ -192,6 +216,8 @@ static const char *kind_name(pac_http_kind kind) {
     return "timeout";
   case PAC_HTTP_PROTOCOL:
     return "protocol";
+  case PAC_HTTP_CANCELED:
+    return "canceled";
   default:
     return "network";
   }
@@ -248,10 +274,14 @@ static int push_failure(lua_State *L, const pac_http_answer *answer) {
   return 2;
 }
 
+static int push_outcome(lua_State *L, const pac_http_answer *answer) {
+  return answer->kind == PAC_HTTP_ANSWERED ? push_answer(L, answer) : push_failure(L, answer);
+}
+
 /* session:send(request) -> answer | nil, failure, as lua/paciolan/transport/curl.lua
 ** describes them. Raises for a request that breaks a rule, with nothing sent. */
 static int http_send(lua_State *L) {
-  lpac_http *self = check_open(L);
+  lpac_http *self = check_open(L, 1);
   pac_http_request request;
   pac_err err;
   lua_settop(L, 2);
@@ -259,9 +289,90 @@ static int http_send(lua_State *L) {
   if (pac_http_send(self->session, &request, &self->answer, &err) != PAC_OK) {
     return luaL_error(L, "%s", err.message);
   }
-  int results = self->answer.kind == PAC_HTTP_ANSWERED ? push_answer(L, &self->answer) : push_failure(L, &self->answer);
+  int results = push_outcome(L, &self->answer);
   pac_http_answer_reset(&self->answer);
   return results;
+}
+
+/* ---- side by side -------------------------------------------------------- */
+
+/* core.http.batch() -> batch, see pac_http_batch.h. Raises when memory or libcurl fails. */
+static int batch_new(lua_State *L) {
+  lpac_http_batch *self = lua_newuserdatauv(L, sizeof *self, 0);
+  memset(self, 0, sizeof *self);
+  luaL_setmetatable(L, BATCH_TYPE_NAME);
+  pac_err err;
+  if (pac_http_batch_new(&self->batch, &err) != PAC_OK) {
+    return luaL_error(L, "%s", err.message);
+  }
+  return 1;
+}
+
+/* batch:add(session, request) -> number. Copies the request; raises for one
+** that breaks a rule, and for a closed session. */
+static int batch_add(lua_State *L) {
+  lpac_http_batch *self = check_open_batch(L);
+  lpac_http *http = check_open(L, 2);
+  pac_http_request request;
+  pac_err err;
+  int64_t id = 0;
+  lua_settop(L, 3);
+  read_request(L, 3, &request);
+  if (pac_http_batch_add(self->batch, http->session, &request, &id, &err) != PAC_OK) {
+    return luaL_error(L, "%s", err.message);
+  }
+  lua_pushnumber(L, (lua_Number)id);
+  return 1;
+}
+
+/* batch:wait(timeout_ms): until a request has ended or the time is over; 0
+** only lets them proceed. May return early, see pac_http_batch_wait. */
+static int batch_wait(lua_State *L) {
+  lpac_http_batch *self = check_open_batch(L);
+  lua_Number timeout_ms = luaL_checknumber(L, 2);
+  luaL_argcheck(L, timeout_ms >= 0 && timeout_ms <= MAX_WAIT_MS, 2, "must be 0 to one day, in milliseconds");
+  pac_http_batch_wait(self->batch, (int)timeout_ms);
+  return 0;
+}
+
+/* batch:take() -> number, answer | number, nil, failure | nil when none has ended. */
+static int batch_take(lua_State *L) {
+  lpac_http_batch *self = check_open_batch(L);
+  int64_t id = 0;
+  if (!pac_http_batch_take(self->batch, &id, &self->answer)) {
+    luaL_pushfail(L);
+    return 1;
+  }
+  lua_pushnumber(L, (lua_Number)id);
+  int results = push_outcome(L, &self->answer);
+  pac_http_answer_reset(&self->answer);
+  return 1 + results;
+}
+
+/* batch:cancel(session): ends what it has under way, see pac_http_batch_cancel.
+** Does nothing when one of the two is closed. */
+static int batch_cancel(lua_State *L) {
+  lpac_http_batch *self = check_batch(L);
+  lpac_http *http = luaL_checkudata(L, 2, TYPE_NAME);
+  if (self->batch != NULL && http->session != NULL) {
+    pac_http_batch_cancel(self->batch, http->session);
+  }
+  return 0;
+}
+
+/* batch:close(): closes the connections; idempotent. Also __gc and __close. */
+static int batch_close(lua_State *L) {
+  lpac_http_batch *self = check_batch(L);
+  pac_http_batch *batch = self->batch;
+  self->batch = NULL;
+  pac_http_batch_free(batch);
+  pac_http_answer_reset(&self->answer);
+  return 0;
+}
+
+static int batch_tostring(lua_State *L) {
+  lua_pushfstring(L, BATCH_TYPE_NAME " (%s)", check_batch(L)->batch != NULL ? "open" : "closed");
+  return 1;
 }
 
 /* ---- registration -------------------------------------------------------- */
@@ -279,19 +390,39 @@ static const luaL_Reg metamethods[] = {
   { NULL, NULL },
 };
 
-static const luaL_Reg functions[] = {
-  { "new", http_new },
+static const luaL_Reg batch_methods[] = {
+  { "add", batch_add },       { "wait", batch_wait },   { "take", batch_take },
+  { "cancel", batch_cancel }, { "close", batch_close }, { NULL, NULL },
+};
+
+static const luaL_Reg batch_metamethods[] = {
+  { "__gc", batch_close },
+  { "__close", batch_close },
+  { "__tostring", batch_tostring },
   { NULL, NULL },
 };
 
-void lpac_http_register(lua_State *L) {
-  luaL_newmetatable(L, TYPE_NAME); /* filled even if it stood already, see lpac_wire_register */
-  luaL_setfuncs(L, metamethods, 0);
-  lua_pushliteral(L, TYPE_NAME);
+static const luaL_Reg functions[] = {
+  { "new", http_new },
+  { "batch", batch_new },
+  { NULL, NULL },
+};
+
+/* The metatable is filled even if it stood already, see lpac_wire_register. */
+static void register_type(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *own) {
+  luaL_newmetatable(L, name);
+  luaL_setfuncs(L, meta, 0);
+  lua_pushstring(L, name);
   lua_setfield(L, -2, "__name");
-  luaL_newlib(L, methods);
+  lua_newtable(L);
+  luaL_setfuncs(L, own, 0);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);
+}
+
+void lpac_http_register(lua_State *L) {
+  register_type(L, TYPE_NAME, metamethods, methods);
+  register_type(L, BATCH_TYPE_NAME, batch_metamethods, batch_methods);
   luaL_newlib(L, functions);
   lua_setfield(L, -2, "http");
 }

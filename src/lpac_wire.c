@@ -32,8 +32,17 @@ pac_buf *lpac_buf_push(lua_State *L) {
 
 /* --- the body ------------------------------------------------------------------ */
 
+/* The payload was checked before, but allocating may run a finalizer or clear a
+** weak table, and so change it. What is no longer of its type is not read. */
+static void expect(lua_State *L, int index, int type) {
+  if (lua_type(L, index) != type) {
+    luaL_error(L, "the payload was changed while it was encoded");
+  }
+}
+
 static void write_string(lua_State *L, pac_buf *out, int index) {
   size_t length;
+  expect(L, index, LUA_TSTRING);
   const char *text = lua_tolstring(L, index, &length);
   pac_buf_append_json_string(out, text, length);
 }
@@ -57,6 +66,7 @@ static void write_label(lua_State *L, pac_buf *out, int index) {
     pac_buf_append_json_number(out, lua_tonumber(L, index));
     return;
   }
+  expect(L, index, LUA_TSTRING);
   const char *text = lua_tolstring(L, index, &length);
   if (is_plain_integer(text, length)) {
     pac_buf_append(out, text, length);
@@ -72,6 +82,7 @@ static void write_decimal(lua_State *L, pac_buf *out, int index, int as_string) 
   if (lua_type(L, index) == LUA_TNUMBER) {
     pac_buf_append_json_number(out, lua_tonumber(L, index));
   } else {
+    expect(L, index, LUA_TSTRING);
     const char *text = lua_tolstring(L, index, &length);
     pac_buf_append(out, text, length);
   }
@@ -79,6 +90,7 @@ static void write_decimal(lua_State *L, pac_buf *out, int index, int as_string) 
 }
 
 static void write_strings(lua_State *L, pac_buf *out, int index) {
+  expect(L, index, LUA_TTABLE);
   int count = (int)lua_rawlen(L, index);
   for (int i = 1; i <= count; i++) {
     pac_buf_append_text(out, i == 1 ? "[" : ",");
@@ -90,7 +102,7 @@ static void write_strings(lua_State *L, pac_buf *out, int index) {
 }
 
 static void write_item(lua_State *L, pac_buf *out, const pac_object *object, int index, const pac_shapes *shapes) {
-  if (lua_type(L, index) == LUA_TSTRING) {
+  if (lua_type(L, index) == LUA_TSTRING && object->shorthand != NULL) {
     pac_buf_append_text(out, "{");
     pac_buf_append_json_string(out, object->shorthand, strlen(object->shorthand));
     pac_buf_append_text(out, ":");
@@ -102,6 +114,7 @@ static void write_item(lua_State *L, pac_buf *out, const pac_object *object, int
 }
 
 static void write_items(lua_State *L, pac_buf *out, const pac_field *field, int index, const pac_shapes *shapes) {
+  expect(L, index, LUA_TTABLE);
   int count = (int)lua_rawlen(L, index);
   for (int i = 1; i <= count; i++) {
     pac_buf_append_text(out, i == 1 ? "[" : ",");
@@ -116,6 +129,7 @@ static void write_items(lua_State *L, pac_buf *out, const pac_field *field, int 
 static void write_shaped(lua_State *L, pac_buf *out, const pac_field *field, int index, const pac_shapes *shapes) {
   const char *choice = pac_switches[field->by].choices[shapes->choice[field->by]];
   int as_list = strcmp(choice, "array") == 0;
+  expect(L, index, LUA_TTABLE);
   int is_list = lua_rawlen(L, index) > 0;
   if (is_list && as_list) {
     write_items(L, out, field, index, shapes);
@@ -147,6 +161,7 @@ static void write_value(lua_State *L, pac_buf *out, const pac_field *field, int 
     break;
   case PAC_NUMBER:
   case PAC_INTEGER:
+    expect(L, index, LUA_TNUMBER);
     pac_buf_append_json_number(out, lua_tonumber(L, index));
     break;
   case PAC_DECIMAL:
@@ -177,6 +192,7 @@ static const char *wire_name(const pac_field *field, const pac_shapes *shapes) {
 
 static void write_object(lua_State *L, pac_buf *out, const pac_object *object, int index, const pac_shapes *shapes) {
   const char *glue = "{";
+  expect(L, index, LUA_TTABLE);
   luaL_checkstack(L, 10, "payload too deep");
   for (const pac_field *field = object->fields; field->name != NULL; field++) {
     if (lpac_push_field(L, index, field) != LUA_TNIL) {

@@ -1,7 +1,8 @@
 /* pac_http.h: one HTTP session over libcurl. A session keeps its connections
 ** and TLS sessions alive between requests, sends one request at a time and
-** says of every failure whether any byte of the request can have left.
-** Pure C; blocking; not for two threads at once. */
+** says of every failure whether any byte of the request can have left. A batch
+** (pac_http_batch.h) sends requests of sessions side by side.
+** Pure C; not for two threads at once. */
 #ifndef PAC_HTTP_H
 #define PAC_HTTP_H
 
@@ -34,7 +35,7 @@ typedef struct pac_http_header {
   const char *value; /* may be empty; it is sent all the same */
 } pac_http_header;
 
-/* One request. Everything is borrowed until pac_http_send returns. */
+/* One request. Everything is borrowed until the function that takes it returns. */
 typedef struct pac_http_request {
   const char *method; /* GET HEAD POST PUT PATCH DELETE */
   const char *url;    /* https, or http to a loopback host; ASCII, percent-encoded, no user name */
@@ -44,7 +45,7 @@ typedef struct pac_http_request {
   size_t body_bytes;
   long connect_timeout_ms; /* 0: as the session says */
   long timeout_ms;         /* 0: as the session says */
-  bool single_use;         /* a repeat would do harm: it gets a fresh connection */
+  bool single_use;         /* a repeat would do harm: it gets a connection of its own, closed after it */
   bool gzip;               /* ask for, and decode, a compressed answer */
 } pac_http_request;
 
@@ -52,7 +53,8 @@ typedef enum pac_http_kind {
   PAC_HTTP_ANSWERED = 0, /* a complete answer, whatever its status */
   PAC_HTTP_NETWORK,      /* resolve, connect, TLS, or a connection that broke */
   PAC_HTTP_TIMEOUT,      /* one of the two timeouts ran out */
-  PAC_HTTP_PROTOCOL      /* bytes came, but not a whole and acceptable HTTP answer */
+  PAC_HTTP_PROTOCOL,     /* bytes came, but no acceptable HTTP answer */
+  PAC_HTTP_CANCELED      /* ended by us, in a batch */
 } pac_http_kind;
 
 typedef enum pac_http_phase {

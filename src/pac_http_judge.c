@@ -2,7 +2,6 @@
 ** decide what people read, so no text here names a value. */
 #include "pac_http_parts.h"
 
-#include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,11 +30,12 @@ static const struct verdict {
   { CURLE_OPERATION_TIMEDOUT, PAC_HTTP_TIMEOUT, false, "no complete answer in time: check timeout_ms" },
   { CURLE_UNSUPPORTED_PROTOCOL, PAC_HTTP_PROTOCOL, false, "the answer is not HTTP" },
   { CURLE_WEIRD_SERVER_REPLY, PAC_HTTP_PROTOCOL, false, "the answer is not proper HTTP" },
-  { CURLE_PARTIAL_FILE, PAC_HTTP_PROTOCOL, false, "the answer ended before it was complete" },
+  { CURLE_PARTIAL_FILE, PAC_HTTP_NETWORK, false, "the connection broke before the answer was complete" },
   { CURLE_BAD_CONTENT_ENCODING, PAC_HTTP_PROTOCOL, false, "the compressed answer cannot be decoded" },
   { CURLE_WRITE_ERROR, PAC_HTTP_PROTOCOL, false, "the answer could not be taken" },
-  { CURLE_HTTP2, PAC_HTTP_PROTOCOL, false, "the server broke the rules of HTTP/2" },
-  { CURLE_HTTP2_STREAM, PAC_HTTP_PROTOCOL, false, "the server ended the HTTP/2 stream" },
+  /* How libcurl tells of an HTTP/2 connection that ended under its requests. */
+  { CURLE_HTTP2, PAC_HTTP_NETWORK, false, "the HTTP/2 connection ended with an error" },
+  { CURLE_HTTP2_STREAM, PAC_HTTP_NETWORK, false, "the server ended the HTTP/2 stream" },
 };
 
 static const struct verdict *find_verdict(CURLcode code) {
@@ -83,15 +83,23 @@ static void judge_unsent(pac_http_answer *answer, const char *curl_text) {
   }
 }
 
-/* From here on nothing of libcurl's text is used: it may quote the server. */
-static void judge_sent(pac_http_answer *answer, const pac_http_stop *stop) {
+/* A chunk without a proper size has the code of a broken connection, and only
+** its text is different. */
+static bool is_bad_chunk(const pac_http_answer *answer, const char *curl_text) {
+  return answer->code == CURLE_RECV_ERROR && answer->head_complete && strstr(curl_text, "chunk") != NULL;
+}
+
+/* Nothing of libcurl's text is shown from here on: it may quote the server. */
+static void judge_sent(pac_http_answer *answer, const pac_http_stop *stop, const char *curl_text) {
   CURLcode code = (CURLcode)answer->code;
   const struct verdict *verdict = find_verdict(code);
   bool broke = verdict != NULL && verdict->kind == PAC_HTTP_NETWORK;
   if (stop->text != NULL) {
     say(answer, stop->kind, stop->text);
+  } else if (is_bad_chunk(answer, curl_text)) {
+    say(answer, PAC_HTTP_PROTOCOL, "the answer is not proper HTTP");
   } else if (code == CURLE_OK || (broke && answer->received_lines > 0)) {
-    say(answer, PAC_HTTP_PROTOCOL, "the answer ended before it was complete");
+    say(answer, PAC_HTTP_NETWORK, "the connection broke before the answer was complete");
   } else if (verdict != NULL) {
     say(answer, verdict->kind, verdict->text);
   } else {
@@ -108,8 +116,10 @@ static bool is_complete(const pac_http_answer *answer) {
 void pac_http_judge(pac_http_answer *answer, const pac_http_stop *stop, const char *curl_text) {
   if (is_complete(answer)) {
     answer->kind = PAC_HTTP_ANSWERED;
+  } else if (stop->text != NULL && stop->kind == PAC_HTTP_CANCELED) {
+    say(answer, PAC_HTTP_CANCELED, stop->text);
   } else if (answer->phase == PAC_HTTP_UNKNOWN) {
-    judge_sent(answer, stop);
+    judge_sent(answer, stop, curl_text);
   } else {
     judge_unsent(answer, curl_text);
   }

@@ -95,7 +95,7 @@ typedef struct pac_object {
   const struct pac_field *fields;
   const pac_rule *rules;
   const char *shorthand; /* a bare string stands for an object with only this field (contract 7 row 59) */
-  int open;              /* messages from the service: unknown fields are kept, not refused */
+  int open;              /* comes from the service: unknown fields are kept, not refused */
 } pac_object;
 
 #define PAC_MAX_FIELDS 32
@@ -107,6 +107,7 @@ typedef struct pac_field {
   unsigned flags;
   pac_format format;
   uint32_t min_items, max_items; /* lists; max_items 0 = no documented limit */
+  uint32_t batch_items;          /* lists: how many items one call of a bulk method carries */
   pac_switch by;                 /* the switch that decides how the field goes out */
   const char *const *values;     /* enum, NULL-terminated */
   const pac_object *object;      /* of PAC_OBJECT and PAC_OBJECTS */
@@ -151,6 +152,8 @@ typedef struct pac_operation {
   const pac_field *path_fields; /* ended by a NULL name; NULL for none */
   const pac_field *query;       /* the same */
   const pac_object *body;       /* NULL: no body */
+  const pac_object *answer;     /* what a decoded answer may hold, whatever its status; open, nothing is required */
+  int answers_list;             /* a success is a list of such objects */
   pac_effect effect;
   pac_organization organization;
   int anonymous;               /* no Authorization, API key or channel: the token call */

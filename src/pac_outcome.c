@@ -3,17 +3,28 @@
 
 #include <string.h>
 
+static int is_text(const char *known, const char *text, size_t length) {
+  return text != NULL && strlen(known) == length && memcmp(known, text, length) == 0;
+}
+
+static int has_type_of(const pac_facts *facts, const pac_error_row *row) {
+  return is_text(row->type, facts->error_type, facts->error_type_length);
+}
+
+/* The row of the operation's table that the error belongs to: by its type and,
+** where the table does not know that, by its code (contract 7 row 39). All rows
+** of a table with the same code demand the same. */
 static const pac_error_row *find_row(const pac_operation *op, const pac_facts *facts) {
-  if (facts->error_type == NULL || op->errors == NULL) {
-    return NULL;
-  }
-  for (const pac_error_row *row = op->errors; row->type != NULL; row++) {
-    if (strlen(row->type) == facts->error_type_length &&
-        memcmp(row->type, facts->error_type, facts->error_type_length) == 0) {
+  const pac_error_row *by_code = NULL;
+  for (const pac_error_row *row = op->errors; row != NULL && row->type != NULL; row++) {
+    if (has_type_of(facts, row)) {
       return row;
     }
+    if (by_code == NULL && is_text(row->app_error_code, facts->error_code, facts->error_code_length)) {
+      by_code = row;
+    }
   }
-  return NULL;
+  return by_code;
 }
 
 static int state_is(const pac_facts *facts, const char *state) {
@@ -65,13 +76,13 @@ static pac_verdict judge_silence(const pac_operation *op, const pac_facts *facts
   return verdict;
 }
 
-/* An error that the operation's table lists, found by its type (contract 7 rows
-** 39 and 40). It is repeated only when it came as the table has it, with a 5xx:
-** a process that was begun and ended with ERROR is no request that failed. */
+/* An error that the operation's table lists (contract 7 rows 39 and 40). It is
+** repeated only when it came as the table has it, with its type and a 5xx: a
+** process that was begun and ended with ERROR is no request that failed. */
 static pac_verdict judge_row(const pac_operation *op, const pac_facts *facts, const pac_error_row *row) {
   pac_verdict verdict = fail(op, PAC_KIND_HTTP, row->retries > 0 ? PAC_FATE_UNKNOWN : PAC_FATE_REJECTED);
   verdict.action = row->action;
-  if (row->retries > facts->repeats && facts->status >= 500) {
+  if (row->retries > facts->repeats && facts->status >= 500 && has_type_of(facts, row)) {
     allow_retry(&verdict, facts, row->retries);
   }
   return verdict;

@@ -50,6 +50,8 @@ typedef struct pac_facts {
   int has_error;          /* the body carries an error */
   const char *error_type; /* its type; NULL for none */
   size_t error_type_length;
+  const char *error_code; /* its appErrorCode; NULL for none */
+  size_t error_code_length;
   int has_failure;   /* a failure list with something in it */
   const char *state; /* the operation's state field; NULL for none, empty when it is no string */
   size_t state_length;

@@ -136,15 +136,17 @@ local function record_of(answer, response)
   }
 end
 
--- limits: `ends_at_ms` and `retries` of the call that needs the token; without them the client's own hold.
+-- limits: `ends_at_ms` and `retries` of the call that needs the token; without them the client's own hold. Returns the
+-- record, or nil and an error; the response comes third in both cases.
 local function request(self, payload, limits)
   local left_ms = limits and math.max(1, limits.ends_at_ms - core.monotonic_ms())
   local options = { deadline_ms = left_ms, retries = limits and limits.retries }
   local answer, err, response = call.run(self._config, "auth.token", payload, options)
   if not answer then
-    return nil, err
+    return nil, err, err.response
   end
-  return record_of(answer, response)
+  local record, unusable = record_of(answer, response)
+  return record, unusable, response
 end
 
 -- Refusals of the credential itself (RFC 6749 section 5.2; 422 is what this API answers to wrong input). A 403 or 404
@@ -180,12 +182,12 @@ end
 -- Marks the time in which other coroutines must not send a second token call, for a transport may yield.
 local function request_alone(self, payload, limits)
   self._renewing_until_ms = end_of(self, limits)
-  local ok, fresh, err = pcall(request, self, payload, limits)
+  local ok, fresh, err, response = pcall(request, self, payload, limits)
   self._renewing_until_ms = nil
   if not ok then
     error(fresh, 0)
   end
-  return fresh, err
+  return fresh, err, response
 end
 
 local function wait_for_other(self, limits)
@@ -198,8 +200,22 @@ local function wait_for_other(self, limits)
       }
     end
     self._config.transport:sleep(RENEWAL_POLL_MS)
+    if self._config.is_closed then
+      return nil, errors.new {
+        kind = "canceled", operation = "auth.token", outcome = "not_sent", attempts = 0, retryable = false,
+        message = "the client was closed",
+      }
+    end
   end
   return true
+end
+
+local function emit_rotation(self, step, err, response)
+  call.emit(self._config, {
+    type = "rotation", operation = "auth.token", request_id = response.request_id, attempt = response.attempts,
+    step = step, ok = err == nil, status = response.status, kind = err and err.kind or nil,
+    outcome = err and err.outcome or nil, elapsed_ms = response.elapsed_ms,
+  })
 end
 
 local function renew(self, step, record, limits)
@@ -211,11 +227,8 @@ local function renew(self, step, record, limits)
     payload = { grantType = "refresh_token", refreshToken = refresh_token }
     self._seed_spent = self._seed_spent or refresh_token == self._seed.refresh_token
   end
-  local fresh, err = request_alone(self, payload, limits)
-  call.emit(self._config, {
-    type = "rotation", step = step, ok = fresh ~= nil, kind = err and err.kind or nil,
-    outcome = err and err.outcome or nil,
-  })
+  local fresh, err, response = request_alone(self, payload, limits)
+  emit_rotation(self, step, err, response)
   if not fresh then
     return nil, err, note_failure(self, step, refresh_token, err)
   end

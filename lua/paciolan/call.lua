@@ -20,15 +20,29 @@ call.operations = operations
 -- A longer "code" in an answer is text, and text is not quoted in messages.
 local MAX_CODE = 64
 
+local function is_in_coroutine()
+  local thread, is_main = coroutine.running()
+  return thread ~= nil and not is_main
+end
+
+-- A hook that fails must not turn a sale into an error, and one that yields must not suspend it: inside a coroutine it
+-- runs in one of its own, which is dropped when it yields. Outside, yielding is an error like any other.
 local function emit(config, event)
-  if config.on_event then
-    pcall(config.on_event, event) -- a hook that fails must not turn a sale into an error
+  local hook = config.on_event
+  if not hook then
+    return
+  end
+  event.at_ms = core.now_ms()
+  if is_in_coroutine() then
+    coroutine.resume(coroutine.create(hook), event)
+  else
+    pcall(hook, event)
   end
 end
 
 --- Tells the client's `on_event` hook, if there is one.
 -- @tparam table config the client's settings
--- @tparam table event
+-- @tparam table event of its own: the hook may keep or change it; `at_ms` is added
 call.emit = emit
 
 local function is_write(operation)
@@ -130,24 +144,17 @@ local function has_error(body)
   return value ~= nil and value ~= json.null and value ~= false and value ~= ""
 end
 
--- An answer that is an object by one document may come as a list of one (contract 7).
-local function as_object(operation, body)
-  if operation.state and type(body[1]) == "table" and #body == 1 then
-    return body[1]
-  end
-  return body
-end
-
 -- What the core needs to know of an answer, and what an error will quote of it.
 local function read_answer(operation, answer)
   local body = json.decode(answer.body)
   if type(body) ~= "table" then
     return { status = answer.status, is_json = false, retry_after = answer.headers["retry-after"] }
   end
-  body = as_object(operation, body)
+  body = core.present(operation.name, body)
   local detail = type(body.error) == "table" and body.error or {}
   return {
-    status = answer.status, is_json = true, has_error = has_error(body), error_type = text_or_nil(detail.type),
+    status = answer.status, is_json = true, has_error = has_error(body),
+    error_type = text_or_nil(detail.type), error_code = text_or_nil(detail.appErrorCode),
     has_failure = has_failure(body, 1), state = state_of(operation, body), retry_after = answer.headers["retry-after"],
   }, body, detail
 end
@@ -205,6 +212,15 @@ local function deadline_error(state)
   }
 end
 
+-- The client was closed while this call waited for something in a task.
+local function closed_error(state)
+  local outcome = is_write(state.operation) and (state.last_error and state.last_error.outcome or "not_sent") or nil
+  return errors.new {
+    kind = "canceled", operation = state.name, outcome = outcome, request_id = state.request_id,
+    attempts = state.attempts, retryable = false, message = "the client was closed",
+  }
+end
+
 -- --- repeating --------------------------------------------------------------------------------------------------
 
 -- Client-wide: an outage must not be multiplied by every caller's repetitions. A repetition costs, a success earns.
@@ -245,6 +261,16 @@ end
 
 -- --- the whole call ---------------------------------------------------------------------------------------------
 
+-- The template of the path: the values in it are the caller's and the service's.
+local function emit_request(config, state)
+  local override = config.operations[state.name]
+  emit(config, {
+    type = "request", operation = state.name, request_id = state.request_id, attempt = state.attempts,
+    method = override and override.method or state.operation.method,
+    path = override and override.path or state.operation.path,
+  })
+end
+
 local function emit_response(config, state, answer, verdict)
   emit(config, {
     type = "response", operation = state.name, request_id = state.request_id, attempt = state.attempts,
@@ -264,7 +290,7 @@ local function attempt(config, state, access_token)
     return { next = "fail" }, state.last_error or deadline_error(state)
   end
   state.attempts = state.attempts + 1
-  emit(config, { type = "request", operation = state.name, request_id = state.request_id, attempt = state.attempts })
+  emit_request(config, state)
   local answer, failure = send(config, state, headers, left_ms)
   local facts, body, detail
   if answer then
@@ -311,6 +337,8 @@ local function access_token_for(config, state)
   end
   -- What is known of the last attempt still holds; before any attempt nothing was sent.
   told.outcome = is_write(state.operation) and (state.last_error and state.last_error.outcome or "not_sent") or nil
+  -- The token call may be tried again, a write that may have been done may not.
+  told.retryable = told.retryable and not (told.outcome == "unknown" and state.operation.effect == "once")
   return nil, errors.new(told)
 end
 
@@ -332,6 +360,9 @@ end
 
 local function run(config, state)
   while true do
+    if config.is_closed then
+      return fail(closed_error(state), response_of(state))
+    end
     local access_token, err = access_token_for(config, state)
     if err then
       return fail(err, response_of(state))

@@ -1,8 +1,10 @@
 --- The client: settings, checked once, and the methods grouped by resource.
 -- @module paciolan.client
 local auth = require "paciolan.auth"
+local bulk = require "paciolan.bulk"
 local call = require "paciolan.call"
 local core = require "paciolan.core"
+local errors = require "paciolan.errors"
 local memory = require "paciolan.store.memory"
 
 local client = {}
@@ -115,7 +117,7 @@ local function read_settings(given, known, where, level)
   end
   for name in pairs(given) do
     if not known[name] then
-      error(("%s: unknown option %s; known are %s"):format(where, tostring(name), names_of(known)), level)
+      error(("%s: unknown option %s; known are %s"):format(where, errors.shown(name), names_of(known)), level)
     end
   end
   local result = {}
@@ -153,13 +155,13 @@ local function check_overrides(overrides, level)
   for name, override in pairs(overrides) do
     local operation = call.operations[name]
     if not operation then
-      error("operations: there is no operation " .. tostring(name), level)
+      error("operations: there is no operation " .. errors.shown(name), level)
     elseif type(override) ~= "table" then
       error(("operations[%q] must be a table with method or path"):format(name), level)
     end
     for key in pairs(override) do
       if key ~= "method" and key ~= "path" then
-        error(("operations[%q]: unknown key %s; known are method, path"):format(name, tostring(key)), level)
+        error(("operations[%q]: unknown key %s; known are method, path"):format(name, errors.shown(key)), level)
       end
     end
     if override.method ~= nil and not methods_allowed[override.method] then
@@ -234,6 +236,22 @@ local function check_call_options(config, name, options)
   return checked
 end
 
+-- A helper sends several requests, each with an id of its own.
+local bulk_options = {
+  limit = { function(value)
+    return type(value) == "number" and value >= 1 and value <= 1000 and value == math.floor(value),
+      "a whole number from 1 to 1000"
+  end },
+  organization_id = call_options.organization_id, timeout_ms = call_options.timeout_ms,
+  deadline_ms = call_options.deadline_ms, retries = call_options.retries, headers = call_options.headers,
+}
+
+local function check_bulk_options(name, options)
+  local checked = read_settings(options or {}, bulk_options, "options of " .. name, CALLER_OF_CALLER)
+  check_headers(checked.headers or {}, name)
+  return checked
+end
+
 -- --- the methods ------------------------------------------------------------------------------------------------
 
 -- Which operation a method runs. The two versions of initiate share one method.
@@ -257,14 +275,6 @@ local function check_self(self, mt, resource, method)
   end
 end
 
--- One element where the documents disagree between an object and a list of one (contract 7 row 6).
-local function as_list(result)
-  if type(result) == "table" and result.listingId ~= nil then
-    return { result }
-  end
-  return result
-end
-
 local function initiate_version(options)
   local version = options and options.version or "v2"
   if version ~= "v1" and version ~= "v2" then
@@ -286,13 +296,7 @@ local function new_method(mt, resource, method, name)
       operation, options = initiate_version(options)
     end
     local config = self._config
-    local result, err, response = call.run(config, operation, payload, check_call_options(config, operation, options))
-    if result == nil then
-      return nil, err
-    elseif operation == "listings.get" then
-      result = as_list(result)
-    end
-    return result, nil, response
+    return call.run(config, operation, payload, check_call_options(config, operation, options))
   end
 end
 
@@ -307,6 +311,17 @@ local function new_resource(config, resource, methods)
     return "paciolan." .. resource
   end
   return setmetatable(object, mt)
+end
+
+local function new_bulk_method(mt, name)
+  return function(self, payload, options)
+    check_self(self, mt, "tickets", name)
+    local result, err, response = bulk.run(self._config, name, payload, check_bulk_options(name, options))
+    if result == nil then
+      return nil, err
+    end
+    return result, nil, response
+  end
 end
 
 local link_mt = { __name = "paciolan.client", __index = {} }
@@ -351,6 +366,10 @@ function client.new(options)
   local link = { _config = config, auth = config.auth }
   for resource, methods in pairs(resources) do
     link[resource] = new_resource(config, resource, methods)
+  end
+  local tickets_mt = getmetatable(link.tickets)
+  for name in pairs(bulk.operations) do
+    tickets_mt.__index[name] = new_bulk_method(tickets_mt, name)
   end
   return setmetatable(link, link_mt)
 end

@@ -7,14 +7,17 @@
 -- * `outcome`, for writes: `not_sent`, `rejected` or `unknown`; nil for reads and for `partial`, where `body` tells
 --   each token's fate
 -- * `message`, `operation`, `status`, `request_id`, `attempts`: for people and support; never a payload value or a
---   secret
+--   secret. What the text of a transport or of a store holds of them by its shape is replaced by `[redacted]`
 -- * `type`, `app_error_code`, `developer_message`, `process_id`: as the API answered
 -- * `retryable`, `retry_after_ms`, `action` (`analyze` or `inform_provider`): by the documented error tables
 -- * `fields`, for `validation`: every problem as `{ path =, rule =, message = }`, path as a JSON Pointer from 0
 -- * `body`: the decoded answer, where there was one, the token call's aside
+-- * `tokens`, `errors`: of the bulk helpers, the account of every token and the errors of the batches
 -- * `response`: `{ status, headers, request_id, attempts, elapsed_ms, state, body }`, as a success returns it as its
 --   third value; `body` is the raw text of an answer that was not JSON
 -- @module paciolan.errors
+local core = require "paciolan.core"
+
 local errors = {}
 
 local mt = { __name = "paciolan.error" }
@@ -31,22 +34,24 @@ local function first_problem(err)
 end
 
 -- Short, because nginx cuts a log line at 2048 bytes, and without developer_message, which is the server's own text.
+-- Redacted once more, for fields may have been set after the error was made.
 function mt.__tostring(err)
   local outcome = err.outcome and (", " .. err.outcome) or ""
   local id = err.request_id and (" [request " .. err.request_id .. "]") or ""
-  local place = err.operation or "paciolan"
-  return ("%s: %s%s (%s%s)%s"):format(place, err.message, first_problem(err), err.kind, outcome, id)
+  local what = core.redact_text(tostring(err.message) .. first_problem(err))
+  return ("%s: %s (%s%s)%s"):format(err.operation or "paciolan", what, err.kind, outcome, id)
 end
 
 function mt.__concat(left, right)
   return tostring(left) .. tostring(right)
 end
 
---- Makes an error.
--- @tparam table fields at least `kind` and `message`; the table becomes the error
+--- Makes an error. What looks private in its message is replaced by `[redacted]`.
+-- @tparam table fields at least the strings `kind` and `message`; the table becomes the error
 -- @treturn table the error
 function errors.new(fields)
-  assert(fields.kind and fields.message, "an error needs a kind and a message")
+  assert(type(fields.kind) == "string" and type(fields.message) == "string", "an error needs a kind and a message")
+  fields.message = core.redact_text(fields.message)
   return setmetatable(fields, mt)
 end
 
@@ -79,6 +84,18 @@ function errors.validation(operation, violations, outcome)
     kind = "validation", operation = operation, outcome = outcome, attempts = 0, retryable = false,
     message = "the payload breaks the contract", fields = violations,
   }
+end
+
+-- The same rule as for the places of a payload: letters, and at most one digit at the end.
+local MAX_SHOWN = 40
+
+--- A key that a caller wrote, for a message about misuse: itself where it looks like a name, else a question mark, for
+-- a table keyed by tokens must not end up in a log.
+-- @param key
+-- @treturn string
+function errors.shown(key)
+  local is_name = type(key) == "string" and #key <= MAX_SHOWN and key:match("^[%a_.]+%d?$")
+  return is_name and core.redact_text(key) or "?"
 end
 
 --- Makes an error about the caller's own store.

@@ -9,9 +9,12 @@
 -- @module paciolan
 local call = require "paciolan.call"
 local client = require "paciolan.client"
+local concurrent = require "paciolan.concurrent"
 local core = require "paciolan.core"
 local errors = require "paciolan.errors"
 local json = require "paciolan.json"
+local messages = require "paciolan.messages"
+local values = require "paciolan.values"
 
 local paciolan = {}
 
@@ -27,6 +30,15 @@ paciolan.store = {
     return require("paciolan.store.memory").new(options)
   end,
 }
+
+--- Reading what the service pushes: `paciolan.messages.parse(body)`, see `paciolan.messages`.
+paciolan.messages = messages
+
+--- Splits `ES:9` into level and section, see `paciolan.values`.
+paciolan.split_section = values.split_section
+
+--- Reads a time in any of the documented forms, see `paciolan.values`.
+paciolan.parse_time = values.parse_time
 
 --- Makes a client.
 --
@@ -107,6 +119,27 @@ function paciolan.from_env(overrides)
   return client.new(options)
 end
 
+--- Runs functions that call a link side by side, in one thread.
+--
+-- A task gives way to the others while it waits for an answer or before a repetition, if its link has the curl
+-- transport. With a transport of another kind it blocks inside its task, and the results are the same. A task that
+-- computes for long holds up the others, and their timeouts go on. A coroutine that a task makes itself blocks.
+--
+-- Called inside a task, `concurrent` runs its tasks beside the others, with a limit of their own.
+-- @tparam table tasks list of functions, which are called without arguments
+-- @tparam ?table options `limit`: how many tasks run at once, 1 to 1000, 16 by default
+-- @treturn table the first three values of each task in the order of the tasks: `{ { result, err, response }, … }`
+-- @raise for misuse, and what a task raised, with its traceback if it is a text. Then no more tasks are started, but
+-- those that run come to their end first. A task must not call `coroutine.yield` itself
+-- @usage
+-- local results = paciolan.concurrent {
+--   function() return link.catalog:events() end,
+--   function() return link.listings:get("A3qnemZ") end,
+-- }
+function paciolan.concurrent(tasks, options)
+  return concurrent.run(tasks, options)
+end
+
 local validate_options = { distributor_code = true, organization_id = true, shapes = true }
 
 --- Checks a payload against the contract without sending anything.
@@ -120,7 +153,7 @@ local validate_options = { distributor_code = true, organization_id = true, shap
 function paciolan.validate(operation, payload, options)
   for name in pairs(options or {}) do
     if not validate_options[name] then
-      error("paciolan.validate: unknown option " .. tostring(name), 2)
+      error("paciolan.validate: unknown option " .. errors.shown(name), 2)
     end
   end
   if not call.operations[operation] then
@@ -133,9 +166,26 @@ function paciolan.validate(operation, payload, options)
   return nil, errors.validation(operation, violations)
 end
 
+--- A copy of a value that may stand in a log: what is secret or personal is replaced by `[redacted]`.
+--
+-- Tables are copied by their field names: tokens, keys, codes, barcodes, names, addresses and headers with credentials
+-- go, in any spelling; a list of them becomes `[redacted: 3]`. All other texts are gone through by shape: credentials,
+-- e-mail addresses, user names and query values of URLs, telephone and card numbers, and long keys go. Ids stay:
+-- Request-IDs, process ids, confirmation codes, codes of errors, times. A name of a person that stands in a sentence
+-- cannot be found, and neither can a token of fewer than 16 characters without its field.
+--
+-- Metatables are ignored. Functions and userdata become the name of their type, a table inside itself `[cycle]`. At
+-- most 32 levels, 20000 values, 64 KiB of a text and 1 MiB of all of them are copied.
+-- @param value a payload, a result, a response, an error, a text, or anything else but nil
+-- @return the copy; plain tables, texts, numbers, booleans and `paciolan.null`
+function paciolan.redact(value)
+  return core.redact(value)
+end
+
 --- The operation table, for tools and documentation.
 -- @treturn table list of operations in the order of their names: `name`, `method`, `path`, `lua`, `effect` (`read`,
--- `repeatable`, `once`), `path_fields`, `query`, `body`, `errors`, `doc`, `source` and more; a new table each time
+-- `repeatable`, `once`), `path_fields`, `query`, `body`, `answer` (`fields`, and `list` where a success is a list of
+-- such objects), `errors`, `doc`, `source` and more; a new table each time
 function paciolan.operations()
   return core.operations()
 end

@@ -19,7 +19,8 @@ json.null = cjson.null
 -- @treturn[2] nil when the text is not JSON; lua-cjson's message is dropped, because it may quote the text
 function json.decode(text)
   local ok, value = pcall(cjson.decode, text)
-  if ok then
+  -- lua-cjson takes a NUL for the end, and would overlook what stands behind it.
+  if ok and not text:find("\0", 1, true) then
     return value
   end
   return nil

@@ -23,9 +23,22 @@ static const pac_rule token_rules[] = {
 };
 static const pac_object token_body = { .fields = token_fields, .rules = token_rules };
 
+static const pac_field token_answer_fields[] = {
+  { .name = "accessToken", .type = PAC_STRING, .flags = PAC_SECRET, .doc = "The bearer token.",
+    .source = "001, D:auth" },
+  { .name = "expiration", .type = PAC_STRING, .doc = "When it ends: YYYY-MM-DDTHH:MM:SS.nnnnnnnnnZ.",
+    .source = "001, D:auth; rows 28, 63" },
+  { .name = "refreshToken", .type = PAC_STRING, .flags = PAC_SECRET, .doc = "For the next token call.",
+    .source = "001, D:auth" },
+  { .name = "tokenType", .type = PAC_STRING, .doc = "Normally Bearer.", .source = "001, D:auth" },
+  { .name = "error", .type = PAC_STRING, .doc = "Why there is no token, as text.", .source = "D:auth; row 7" },
+  PAC_END
+};
+static const pac_object token_answer = { .fields = token_answer_fields, .open = 1 };
+
 const pac_operation pac_auth_operations[] = {
   { .name = "auth.token", .method = "POST", .path = "/v1/auth/token",
-    .lua = "link.auth:token()", .body = &token_body, .effect = PAC_ONCE, .anonymous = 1,
+    .lua = "link.auth:token()", .body = &token_body, .answer = &token_answer, .effect = PAC_ONCE, .anonymous = 1,
     .answers = "200, 4XX, 5XX", .doc = "Request or refresh an access token.",
     .source = "001, D:auth; /v1: I, 3P" },
   PAC_END

@@ -16,6 +16,14 @@ extern const pac_operation pac_cart_operations[];
 extern const pac_operation pac_tickets_operations[];
 extern const pac_operation pac_transfers_operations[];
 
+/* The error of a refusal, alike on every page that shows one (contract 4). */
+extern const pac_object pac_answer_error;
+
 #define PAC_END { .name = NULL }
+
+/* The last field of an answer whose error nobody documents otherwise. */
+#define PAC_ERROR_FIELD(from) \
+  { .name = "error", .type = PAC_OBJECT, .object = &pac_answer_error, .doc = "Why the call was refused.", \
+    .source = from }
 
 #endif

@@ -33,8 +33,8 @@ static const pac_field seat_fields[] = {
   { .name = "season", .type = PAC_STRING, .doc = "Season.", .source = "000" },
   { .name = "item", .type = PAC_STRING, .doc = "Item.", .source = "000" },
   { .name = "section", .type = PAC_STRING, .doc = "LEVEL:SECTION.", .source = "000; row 24" },
-  { .name = "row", .type = PAC_STRING, .doc = "Row.", .source = "000" },
-  { .name = "seat", .type = PAC_STRING, .doc = "Seat; one sample lacks it.", .source = "000; row 52" },
+  { .name = "row", .type = PAC_LABEL, .doc = "Row.", .source = "000; row 23" },
+  { .name = "seat", .type = PAC_LABEL, .doc = "Seat; one sample lacks it.", .source = "000; rows 23, 52" },
   { .name = "status", .type = PAC_STRING, .flags = PAC_REQUIRED, .values = seat_states,
     .doc = "UNLOCK on a listed ticket: take the listing down.", .source = "000; row 61" },
   PAC_END

@@ -3,6 +3,32 @@
 
 static const char *const analyze = "analyze";
 
+/* What one lock can hold (002). Unlock and verify name no limit of their own,
+** so a bulk call of theirs carries as much (I). */
+#define LOCK_ITEMS 100
+
+/* --- what answers share --------------------------------------------------- */
+
+static const pac_field owned_fields[] = {
+  { .name = "token", .type = PAC_STRING, .doc = "Token of the seat.", .source = "001, 002" },
+  { .name = "ownerId", .type = PAC_STRING, .doc = "Patron who owns the seat.", .source = "001, 002" },
+  PAC_END
+};
+static const pac_object owned = { .fields = owned_fields, .open = 1 };
+
+static const pac_field failure_fields[] = {
+  { .name = "token", .type = PAC_STRING, .doc = "The token that failed.", .source = "002" },
+  { .name = "status", .type = PAC_STRING, .doc = "How the seat was left: UNLOCK.", .source = "002; row 61" },
+  { .name = "type", .type = PAC_STRING, .doc = "Why, as a word such as INVALID_TOKEN.", .source = "002" },
+  { .name = "appErrorCode", .type = PAC_STRING, .doc = "The service's code, such as MS-404.",
+    .source = "002; row 38" },
+  { .name = "developerMessage", .type = PAC_STRING, .doc = "For developers; its words may change.",
+    .source = "002; row 43" },
+  { .name = "ownerId", .type = PAC_STRING, .doc = "Patron who owns the seat.", .source = "002; row 42" },
+  PAC_END
+};
+static const pac_object failure = { .fields = failure_fields, .open = 1 };
+
 /* --- lock: PUT /v1/tickets/lock ------------------------------------------ */
 
 static const char *const sources[] = { "MY_ACCOUNT", "INDIVIDUAL", "BROKER", NULL };
@@ -20,8 +46,9 @@ static const pac_field lock_listing_fields[] = {
   { .name = "externalListingId", .type = PAC_STRING, .doc = "The caller's own id of the listing.",
     .source = "002; row 58" },
   { .name = "totalPrice", .type = PAC_NUMBER, .doc = "Price of the listing.", .source = "002" },
-  { .name = "tokens", .type = PAC_OBJECTS, .flags = PAC_REQUIRED, .min_items = 1, .max_items = 100,
-    .object = &lock_token, .doc = "The seats; a list of token strings is accepted and expanded.",
+  { .name = "tokens", .type = PAC_OBJECTS, .flags = PAC_REQUIRED, .min_items = 1, .max_items = LOCK_ITEMS,
+    .batch_items = LOCK_ITEMS, .object = &lock_token,
+    .doc = "The seats; a list of token strings is accepted and expanded.",
     .source = "002; at least 1: I; row 59" },
   PAC_END
 };
@@ -100,6 +127,16 @@ static const pac_rule lock_rules[] = {
 };
 static const pac_object lock_body = { .fields = lock_fields, .rules = lock_rules };
 
+static const pac_field lock_answer_fields[] = {
+  { .name = "success", .type = PAC_OBJECTS, .object = &owned, .doc = "The seats that are locked.", .source = "002" },
+  { .name = "failure", .type = PAC_OBJECTS, .object = &failure, .doc = "The tokens that are not.",
+    .source = "002; rows 41, 42" },
+  { .name = "sellerIds", .type = PAC_STRINGS, .doc = "Patrons who sell.", .source = "002" },
+  PAC_ERROR_FIELD("002"),
+  PAC_END
+};
+static const pac_object lock_answer = { .fields = lock_answer_fields, .open = 1 };
+
 static const pac_error_row lock_errors[] = {
   { "INVALID_TOKEN", "MS-422", 422, 0, analyze, "token invalid" },
   { "TOKEN_NOT_FOUND", "MS-404", 404, 0, analyze, "token does not exist" },
@@ -110,21 +147,30 @@ static const pac_error_row lock_errors[] = {
 /* --- unlock: PUT /v1/tickets/unlock -------------------------------------- */
 
 static const pac_field unlock_fields[] = {
-  { .name = "tokens", .type = PAC_STRINGS, .flags = PAC_REQUIRED, .min_items = 1, .doc = "The seats to let go.",
-    .source = "001, D:unlock; at least 1: I" },
+  { .name = "tokens", .type = PAC_STRINGS, .flags = PAC_REQUIRED, .min_items = 1, .batch_items = LOCK_ITEMS,
+    .doc = "The seats to let go.", .source = "001, D:unlock; at least 1, and the batch: I" },
   PAC_END
 };
 static const pac_object unlock_body = { .fields = unlock_fields };
+
+static const pac_field unlock_answer_fields[] = {
+  { .name = "success", .type = PAC_OBJECTS, .object = &owned, .doc = "The seats that were let go.", .source = "001" },
+  { .name = "failure", .type = PAC_OBJECTS, .object = &failure, .doc = "The tokens that were not.",
+    .source = "I (as lock); row 41" },
+  PAC_ERROR_FIELD("D:unlock"),
+  PAC_END
+};
+static const pac_object unlock_answer = { .fields = unlock_answer_fields, .open = 1 };
 
 /* --- verify: POST /v1/tickets/verify ------------------------------------- */
 
 static const pac_field verify_entry_fields[] = {
   { .name = "accessId", .type = PAC_STRING, .doc = "The event's access id; with barcodes.",
     .source = "001, D:verify; condition: I" },
-  { .name = "tokens", .type = PAC_STRINGS, .min_items = 1, .doc = "Tokens; never together with barcodes.",
-    .source = "D:verify, 001" },
-  { .name = "barcodes", .type = PAC_STRINGS, .min_items = 1, .doc = "Barcodes; never together with tokens.",
-    .source = "D:verify" },
+  { .name = "tokens", .type = PAC_STRINGS, .min_items = 1, .batch_items = LOCK_ITEMS,
+    .doc = "Tokens; never together with barcodes.", .source = "D:verify, 001; batch: I" },
+  { .name = "barcodes", .type = PAC_STRINGS, .min_items = 1, .batch_items = LOCK_ITEMS,
+    .doc = "Barcodes; never together with tokens.", .source = "D:verify; batch: I" },
   PAC_END
 };
 static const pac_rule verify_entry_rules[] = {
@@ -141,29 +187,94 @@ static const pac_field verify_fields[] = {
 };
 static const pac_object verify_body = { .fields = verify_fields };
 
+static const pac_field verified_seat_fields[] = {
+  { .name = "token", .type = PAC_STRING, .doc = "Token of the seat.", .source = "001" },
+  { .name = "barcode", .type = PAC_STRING, .doc = "Barcode, where one was asked for.", .source = "I" },
+  { .name = "ownerId", .type = PAC_STRING, .doc = "Patron who owns the seat.", .source = "001" },
+  { .name = "season", .type = PAC_STRING, .doc = "Season.", .source = "001; row 26" },
+  { .name = "event", .type = PAC_STRING, .doc = "Item.", .source = "001; row 26" },
+  { .name = "section", .type = PAC_STRING, .doc = "LEVEL:SECTION.", .source = "001; row 24" },
+  { .name = "row", .type = PAC_LABEL, .doc = "Row.", .source = "001; row 23" },
+  { .name = "seat", .type = PAC_LABEL, .doc = "Seat.", .source = "001; row 23" },
+  { .name = "seatingType", .type = PAC_STRING, .doc = "Such as RESERVED.", .source = "001" },
+  { .name = "associationType", .type = PAC_STRING, .doc = "Such as VIP.", .source = "001" },
+  { .name = "seatAttributes", .type = PAC_STRINGS, .doc = "Such as ADA.", .source = "001" },
+  PAC_END
+};
+static const pac_object verified_seat = { .fields = verified_seat_fields, .open = 1 };
+
+static const pac_field verified_fields[] = {
+  { .name = "seats", .type = PAC_OBJECTS, .object = &verified_seat, .doc = "The seats that are valid.",
+    .source = "001" },
+  PAC_END
+};
+static const pac_object verified = { .fields = verified_fields, .open = 1 };
+
+static const pac_field unverified_fields[] = {
+  { .name = "token", .type = PAC_STRING, .doc = "The token that failed.", .source = "I (as lock)" },
+  { .name = "barcode", .type = PAC_STRING, .doc = "The barcode that failed.", .source = "I" },
+  { .name = "type", .type = PAC_STRING, .doc = "Why, as a word.", .source = "I (as lock)" },
+  { .name = "appErrorCode", .type = PAC_STRING, .doc = "The service's code.", .source = "I (as lock); row 38" },
+  { .name = "developerMessage", .type = PAC_STRING, .doc = "For developers.", .source = "I (as lock); row 43" },
+  { .name = "ownerId", .type = PAC_STRING, .doc = "Patron who owns the seat.", .source = "I (as lock)" },
+  PAC_END
+};
+static const pac_object unverified = { .fields = unverified_fields, .open = 1 };
+
+static const pac_field verify_group_fields[] = {
+  { .name = "accessId", .type = PAC_STRING, .doc = "The event, opaque.", .source = "001; row 53" },
+  { .name = "success", .type = PAC_OBJECT, .object = &verified, .doc = "What is valid.", .source = "001" },
+  { .name = "failure", .type = PAC_OBJECTS, .object = &unverified, .doc = "What is not.", .source = "I; row 41" },
+  PAC_END
+};
+static const pac_object verify_group = { .fields = verify_group_fields, .open = 1 };
+
+static const pac_field verify_answer_fields[] = {
+  { .name = "tokens", .type = PAC_OBJECTS, .object = &verify_group, .doc = "What the tokens are, by event.",
+    .source = "001" },
+  { .name = "barcodes", .type = PAC_OBJECTS, .object = &verify_group, .doc = "What the barcodes are, by event.",
+    .source = "I" },
+  { .name = "failure", .type = PAC_OBJECTS, .object = &unverified, .doc = "What failed, without an event.",
+    .source = "I; row 41" },
+  PAC_ERROR_FIELD("I"),
+  PAC_END
+};
+static const pac_object verify_answer = { .fields = verify_answer_fields, .open = 1 };
+
 /* --- print: POST /v1/tickets/print --------------------------------------- */
 
 static const pac_field print_fields[] = {
   { .name = "externalOrderId", .type = PAC_STRING, .flags = PAC_REQUIRED,
     .doc = "The id that was used in complete-order.", .source = "001, D:print" },
   { .name = "tokens", .type = PAC_STRINGS, .flags = PAC_REQUIRED, .min_items = 1, .max_items = 30,
-    .doc = "Sold seats of one organisation.", .source = "D:print, 001" },
+    .batch_items = 30, .doc = "Sold seats of one organisation.", .source = "D:print, 001" },
   PAC_END
 };
 static const pac_object print_body = { .fields = print_fields };
 
+static const pac_field print_answer_fields[] = {
+  { .name = "tickets", .type = PAC_OBJECTS, .object = &owned,
+    .doc = "The tickets; the page promises a URL for each and does not name its field.",
+    .source = "001, D:print; row 56" },
+  { .name = "failure", .type = PAC_OBJECTS, .object = &failure, .doc = "The tokens that were not printed.",
+    .source = "I (as lock); row 41" },
+  PAC_ERROR_FIELD("I; BAD_REQUEST: 001"),
+  PAC_END
+};
+static const pac_object print_answer = { .fields = print_answer_fields, .open = 1 };
+
 const pac_operation pac_tickets_operations[] = {
   { .name = "tickets.lock", .method = "PUT", .path = "/v1/tickets/lock", .lua = "link.tickets:lock(payload)",
-    .body = &lock_body, .effect = PAC_ONCE, .errors = lock_errors, .answers = "200, 207, 422",
+    .body = &lock_body, .answer = &lock_answer, .effect = PAC_ONCE, .errors = lock_errors, .answers = "200, 207, 422",
     .doc = "Protect seats from any change while they are listed.", .source = "002, 001" },
   { .name = "tickets.print", .method = "POST", .path = "/v1/tickets/print", .lua = "link.tickets:print(payload)",
-    .body = &print_body, .effect = PAC_ONCE, .answers = "200, 207, 422",
+    .body = &print_body, .answer = &print_answer, .effect = PAC_ONCE, .answers = "200, 207, 422",
     .doc = "Fetch the digital tickets of a completed order.", .source = "001, D:print; method: I, row 34" },
   { .name = "tickets.unlock", .method = "PUT", .path = "/v1/tickets/unlock", .lua = "link.tickets:unlock(payload)",
-    .body = &unlock_body, .effect = PAC_REPEATABLE, .answers = "200, 207, 409, 422",
+    .body = &unlock_body, .answer = &unlock_answer, .effect = PAC_REPEATABLE, .answers = "200, 207, 409, 422",
     .doc = "Let seats go. Repeating it is harmless.", .source = "001, D:unlock" },
   { .name = "tickets.verify", .method = "POST", .path = "/v1/tickets/verify", .lua = "link.tickets:verify(payload)",
-    .body = &verify_body, .effect = PAC_READ, .answers = "200, 207, 422",
+    .body = &verify_body, .answer = &verify_answer, .effect = PAC_READ, .answers = "200, 207, 422",
     .doc = "Look up seats and their owners by token or barcode.", .source = "001, D:verify; method: I, row 34" },
   PAC_END
 };

@@ -258,43 +258,140 @@ static const pac_field complete_fields[] = {
 };
 static const pac_object complete_body = { .fields = complete_fields };
 
+/* --- answers ----------------------------------------------------------------- */
+
+static const char *const states[] = { "PENDING", "COMPLETE", "ERROR", NULL };
+
+static const pac_field initiate_v1_answer_fields[] = {
+  { .name = "patronId", .type = PAC_STRING, .doc = "The patron who gives the seats away.", .source = "001" },
+  { .name = "confirmationCd", .type = PAC_STRING, .doc = "The back office's number; for cancel and history.",
+    .source = "001, 003; row 55" },
+  { .name = "transferId", .type = PAC_STRING, .doc = "Database key; for accept.", .source = "001, 003; row 55" },
+  { .name = "transferStatus", .type = PAC_STRING, .doc = "pending, accepted or cancelled; compare without case.",
+    .source = "001, 003; row 30" },
+  { .name = "sentDt", .type = PAC_STRING, .doc = "MM/dd/yyyy HH:mm:ss, without a zone.", .source = "001, 003; row 28" },
+  { .name = "expireDt", .type = PAC_STRING, .doc = "MM/dd/yyyy HH:mm:ss, without a zone.",
+    .source = "001, 003; row 28" },
+  PAC_ERROR_FIELD("I"),
+  PAC_END
+};
+static const pac_object initiate_v1_answer = { .fields = initiate_v1_answer_fields, .open = 1 };
+
+static const pac_field initiate_v2_answer_fields[] = {
+  { .name = "transactionStatus", .type = PAC_STRING, .values = states, .doc = "The state of the request.",
+    .source = "003; row 49" },
+  { .name = "processId", .type = PAC_STRING, .doc = "For transfers.pending.", .source = "003; row 8" },
+  { .name = "patronId", .type = PAC_STRING, .doc = "The patron who gives the seats away.", .source = "003" },
+  { .name = "confirmationCd", .type = PAC_STRING, .doc = "The back office's number; for cancel and history.",
+    .source = "003; row 55" },
+  { .name = "transferId", .type = PAC_STRING, .doc = "Database key; for accept.", .source = "003; row 55" },
+  { .name = "transferStatus", .type = PAC_STRING, .doc = "pending, accepted or cancelled; compare without case.",
+    .source = "003; row 30" },
+  { .name = "sentDt", .type = PAC_STRING, .doc = "MM/dd/yyyy HH:mm:ss, without a zone.", .source = "003; row 28" },
+  { .name = "expireDt", .type = PAC_STRING, .doc = "MM/dd/yyyy HH:mm:ss, without a zone.", .source = "003; row 28" },
+  { .name = "url", .type = PAC_STRING, .doc = "Page where the recipient accepts.", .source = "003; row 57" },
+  PAC_ERROR_FIELD("003"),
+  PAC_END
+};
+static const pac_object initiate_v2_answer = { .fields = initiate_v2_answer_fields, .open = 1 };
+
+static const pac_field accept_answer_fields[] = {
+  { .name = "confirmationCd", .type = PAC_STRING, .doc = "The back office's number of the transfer.",
+    .source = "001, D:accept-transfer; row 55" },
+  { .name = "transferId", .type = PAC_STRING, .doc = "Database key.", .source = "001, D:accept-transfer; row 55" },
+  PAC_ERROR_FIELD("I (as lock)"),
+  PAC_END
+};
+static const pac_object accept_answer = { .fields = accept_answer_fields, .open = 1 };
+
+static const pac_field cancel_answer_fields[] = {
+  { .name = "patronId", .type = PAC_STRING, .doc = "The patron who keeps the seats.",
+    .source = "001, D:cancel-transfer" },
+  { .name = "confirmationCd", .type = PAC_STRING, .doc = "The back office's number of the transfer.",
+    .source = "001, D:cancel-transfer; row 55" },
+  { .name = "cancelDt", .type = PAC_STRING, .doc = "MM/dd/yyyy HH:mm:ss, without a zone.",
+    .source = "001, D:cancel-transfer; row 28" },
+  { .name = "transferStatus", .type = PAC_STRING, .doc = "Cancelled; compare without case.",
+    .source = "001, D:cancel-transfer; row 30" },
+  PAC_ERROR_FIELD("D:cancel-transfer"),
+  PAC_END
+};
+static const pac_object cancel_answer = { .fields = cancel_answer_fields, .open = 1 };
+
+static const pac_field history_entry_fields[] = {
+  { .name = "op", .type = PAC_STRING, .doc = "What was done, such as initiate.", .source = "001" },
+  { .name = "ts", .type = PAC_STRING, .doc = "When, in one of two forms.", .source = "001, D:transfer-status; row 28" },
+  { .name = "initiator", .type = PAC_STRING, .doc = "Who did it, such as transferrer.", .source = "001" },
+  PAC_END
+};
+static const pac_object history_entry = { .fields = history_entry_fields, .open = 1 };
+
+static const pac_field history_answer_fields[] = {
+  { .name = "transferId", .type = PAC_STRING, .doc = "This is the confirmationCd.",
+    .source = "001, D:transfer-status; row 55" },
+  { .name = "recipientFirstName", .type = PAC_STRING, .flags = PAC_PERSONAL, .doc = "First name.", .source = "001" },
+  { .name = "recipientLastName", .type = PAC_STRING, .flags = PAC_PERSONAL, .doc = "Last name.", .source = "001" },
+  { .name = "history", .type = PAC_OBJECTS, .object = &history_entry, .doc = "What happened, in order.",
+    .source = "001" },
+  { .name = "createTs", .type = PAC_STRING, .doc = "When it began, in one of two forms.",
+    .source = "001, D:transfer-status; row 28" },
+  PAC_ERROR_FIELD("D:transfer-status"),
+  PAC_END
+};
+static const pac_object history_answer = { .fields = history_answer_fields, .open = 1 };
+
+static const pac_field complete_answer_fields[] = {
+  { .name = "status", .type = PAC_STRING, .values = states, .doc = "The state of the request.",
+    .source = "D:complete-transfer-status; row 49" },
+  { .name = "processId", .type = PAC_STRING, .doc = "For transfers.complete_status.",
+    .source = "D:complete-transfer, D:complete-transfer-status; row 8" },
+  PAC_ERROR_FIELD("I"),
+  PAC_END
+};
+static const pac_object complete_answer = { .fields = complete_answer_fields, .open = 1 };
+
 const pac_operation pac_transfers_operations[] = {
   { .name = "transfers.accept", .method = "POST", .path = "/v1/tickets/transfer/accept",
-    .lua = "link.transfers:accept(payload)", .query = distributor_query, .body = &accept_body, .effect = PAC_ONCE,
-    .answers = "200, 400, 500", .doc = "Accept a transfer for its recipient.",
+    .lua = "link.transfers:accept(payload)", .query = distributor_query, .body = &accept_body,
+    .answer = &accept_answer, .effect = PAC_ONCE, .answers = "200, 400, 500",
+    .doc = "Accept a transfer for its recipient.",
     .source = "001, D:accept-transfer" },
   { .name = "transfers.cancel", .method = "DELETE", .path = "/v1/tickets/transfer/{confirmationCd}",
     .lua = "link.transfers:cancel(\"3785222-AMTX:10237\")", .payload = PAC_PAYLOAD_PATH,
-    .path_fields = confirmation_path, .effect = PAC_ONCE, .organization = PAC_ORGANIZATION_REQUIRED,
-    .answers = "200, 400", .doc = "Take a transfer back that nobody has accepted yet.",
+    .path_fields = confirmation_path, .answer = &cancel_answer, .effect = PAC_ONCE,
+    .organization = PAC_ORGANIZATION_REQUIRED, .answers = "200, 400",
+    .doc = "Take a transfer back that nobody has accepted yet.",
     .source = "001, D:cancel-transfer" },
   { .name = "transfers.complete", .method = "POST", .path = "/v1/tickets/transfer/complete",
-    .lua = "link.transfers:complete(payload)", .body = &complete_body, .effect = PAC_ONCE, .state = "status",
+    .lua = "link.transfers:complete(payload)", .body = &complete_body, .answer = &complete_answer,
+    .effect = PAC_ONCE, .state = "status",
     .doc = "Initiate, accept and print in one call.", .source = "D:complete-transfer; /v1: I; row 48" },
   { .name = "transfers.complete_status", .method = "GET", .path = "/v1/tickets/transfer/complete/{processId}",
     .lua = "link.transfers:complete_status(process_id)", .payload = PAC_PAYLOAD_PATH, .path_fields = process_path,
-    .effect = PAC_READ, .state = "status", .state_told = 1,
+    .answer = &complete_answer, .effect = PAC_READ, .state = "status", .state_told = 1,
     .doc = "Ask what became of a PENDING complete-transfer.",
     .source = "D:complete-transfer-status; /v1: I" },
   { .name = "transfers.history", .method = "GET", .path = "/v1/tickets/transfer/{confirmationCd}",
     .lua = "link.transfers:history(\"3785222-AMTX:10237\")", .payload = PAC_PAYLOAD_PATH,
-    .path_fields = confirmation_path, .effect = PAC_READ, .organization = PAC_ORGANIZATION_OFFERED,
-    .answers = "200, 400", .doc = "What happened to a transfer so far.",
+    .path_fields = confirmation_path, .answer = &history_answer, .effect = PAC_READ,
+    .organization = PAC_ORGANIZATION_OFFERED, .answers = "200, 400", .doc = "What happened to a transfer so far.",
     .source = "001, D:transfer-status; row 17" },
   { .name = "transfers.initiate", .method = "POST", .path = "/v2/tickets/transfer",
     .lua = "link.transfers:initiate(payload)", .query = distributor_query, .body = &initiate_v2_body,
-    .effect = PAC_ONCE, .organization = PAC_ORGANIZATION_OFFERED, .state = "transactionStatus",
-    .state_told = 1,
-    .errors = initiate_v2_errors, .answers = "400, 422, 500; success: any 2xx (row 36)",
+    .answer = &initiate_v2_answer, .effect = PAC_ONCE, .organization = PAC_ORGANIZATION_OFFERED,
+    .state = "transactionStatus", .state_told = 1, .errors = initiate_v2_errors,
+    .answers = "400, 422, 500; success: any 2xx (row 36)",
     .doc = "Offer seats to a recipient, who accepts later.", .source = "003" },
   { .name = "transfers.initiate_v1", .method = "POST", .path = "/v1/tickets/transfer",
     .lua = "link.transfers:initiate(payload, { version = \"v1\" })", .query = distributor_query,
-    .body = &initiate_v1_body, .effect = PAC_ONCE, .organization = PAC_ORGANIZATION_OFFERED,
-    .answers = "200, 400", .doc = "The older form of transfers.initiate; it answers at once.",
+    .body = &initiate_v1_body, .answer = &initiate_v1_answer, .effect = PAC_ONCE,
+    .organization = PAC_ORGANIZATION_OFFERED, .answers = "200, 400",
+    .doc = "The older form of transfers.initiate; it answers at once.",
     .source = "001, D:initiate-transfer" },
   { .name = "transfers.pending", .method = "GET", .path = "/v2/tickets/transfer/pending/{processId}",
     .lua = "link.transfers:pending(process_id)", .payload = PAC_PAYLOAD_PATH, .path_fields = process_path,
-    .effect = PAC_READ, .state = "transactionStatus", .doc = "Ask what became of a PENDING transfer.",
+    .answer = &initiate_v2_answer, .effect = PAC_READ, .state = "transactionStatus",
+    .doc = "Ask what became of a PENDING transfer.",
     .source = "D:v2-initiate-transfer-pending" },
   PAC_END
 };

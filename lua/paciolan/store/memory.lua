@@ -13,6 +13,7 @@
 -- `nil, err` (kind `store`) when the store itself failed, which this one never does. A closed store raises.
 -- @module paciolan.store.memory
 local core = require "paciolan.core"
+local errors = require "paciolan.errors"
 
 local memory = {}
 
@@ -44,7 +45,7 @@ local list_options = { after = "string", limit = "number" }
 local function check_options(options, known)
   for key, value in pairs(options or {}) do
     if not known[key] then
-      error("unknown option " .. tostring(key), 3)
+      error("unknown option " .. errors.shown(key), 3)
     elseif type(value) ~= known[key] then
       error(("option %s must be a %s"):format(key, known[key]), 3)
     end

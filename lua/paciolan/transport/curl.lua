@@ -1,4 +1,4 @@
---- The blocking transport: libcurl, one kept session per object.
+--- The transport over libcurl. It blocks, but lets other tasks run inside a task of `paciolan.concurrent`.
 --
 -- Every transport keeps this contract, so that the layers above know only one:
 --
@@ -14,9 +14,9 @@
 -- * `body`: a string, or nil; GET and HEAD take none. POST, PUT and PATCH always say a `Content-Length`.
 -- * `connect_timeout_ms` (resolve, connect and TLS together), `timeout_ms` (the whole transfer): instead of the
 --   transport's own.
--- * `single_use`: true when a second copy would do harm. The transport then opens a fresh connection: on a kept one
---   the request might end as `unknown` because the server is about to close it, and a late answer to something else
---   might be taken for its own.
+-- * `single_use`: true when a second copy would do harm. The transport then opens a connection for this request alone:
+--   on a kept one the request might end as `unknown` because the server is about to close it, and a late answer to
+--   something else might be taken for its own.
 -- * `gzip`: true asks for a compressed answer. The body is decoded; its headers still tell of the compressed one.
 --
 -- An **answer** is `{ status, headers, body, elapsed_ms, reused }`: any status from 200 up with a complete body. Header
@@ -24,8 +24,9 @@
 --
 -- A **failure** is `{ kind, phase, message, elapsed_ms, code }`:
 --
--- * `kind`: `network` (resolve, connect, TLS, a connection that broke), `timeout`, `protocol` (bytes came, but not a
---   whole and acceptable HTTP answer), or `canceled` (by a transport that can be interrupted; this one cannot).
+-- * `kind`: `network` (resolve, connect, TLS, a connection that broke, be it in the middle of an answer), `timeout`,
+--   `protocol` (bytes came, but no acceptable HTTP answer), or `canceled` (the transport was closed under the request,
+--   which only happens among tasks of `paciolan.concurrent`).
 -- * `phase`: `not_sent` only when it is certain that not one byte of the request left; `unknown` otherwise.
 -- * `message`: what to check, for people; it holds no header, no body and no query. `code`: libcurl's number.
 --
@@ -34,9 +35,16 @@
 -- `transport:sleep(ms)` waits, so that the layer above can repeat a request without knowing how its host waits.
 --
 -- `transport:close()` closes the connections; it may be called again.
+--
+-- In a task of `paciolan.concurrent`, `send` and `sleep` give way to the other tasks. All requests of a run go through
+-- one batch of libcurl, whichever transport they are of, each with the settings of its own transport. The batch is that
+-- of the transport that sent first: it keeps the connections for its next run, and closes them with `close`. A request
+-- outside of such a task goes over a connection that the session of its transport keeps.
 -- @module paciolan.transport.curl
 
+local concurrent = require("paciolan.concurrent")
 local core = require("paciolan.core")
+local errors = require("paciolan.errors")
 
 local curl = {}
 
@@ -73,7 +81,7 @@ local function check_keys(given, allowed, place)
   end
   for key in pairs(given) do
     if not allowed[key] then
-      error(("%s: unknown key %s"):format(place, tostring(key)), 3)
+      error(("%s: unknown key %s"):format(place, errors.shown(key)), 3)
     end
   end
 end
@@ -103,7 +111,34 @@ end
 function curl.new(options)
   options = options or {}
   check_keys(options, OPTIONS, "options")
-  return setmetatable({ _session = core.http.new(options) }, Transport)
+  -- _loops: the batch that each run with requests of this transport uses, as long as the run lasts.
+  return setmetatable({ _session = core.http.new(options), _loops = setmetatable({}, { __mode = "k" }) }, Transport)
+end
+
+-- The batch for a run, and what becomes of it afterwards. While it is lent, another run gets another one.
+local function lend(self)
+  local batch = self._batch or core.http.batch()
+  self._batch = nil
+  return batch, function(is_sound)
+    if self._is_closed or self._batch or not is_sound then
+      batch:close()
+    else
+      self._batch = batch
+    end
+  end
+end
+
+-- A run goes on when one of its tasks closes a transport; the others then learn of it as of any failure.
+local CLOSED = "the transport was closed before the request was sent"
+
+local function send_in(loop, self, request)
+  if self._is_closed and self._loops[loop] then
+    return nil, { kind = "canceled", phase = "not_sent", message = CLOSED, elapsed_ms = 0, code = 0 }
+  end
+  local batch = loop:poller(function() return lend(self) end)
+  local number = batch:add(self._session, request)
+  self._loops[loop] = batch
+  return loop:wait_for(number)
 end
 
 --- Sends one request and waits for the answer. The contract is at the top of this file.
@@ -114,19 +149,37 @@ end
 function Transport:send(request)
   check_keys(request, REQUEST_KEYS, "request")
   check_phase()
+  local loop = concurrent.loop()
+  if loop then
+    return send_in(loop, self, request)
+  end
   return self._session:send(request)
 end
 
---- Waits before a repetition. Here it blocks the calling thread.
+--- Waits before a repetition. Outside of a task of `paciolan.concurrent` it blocks the calling thread.
 -- @tparam number ms milliseconds
 function Transport:sleep(ms)
   check_phase()
-  core.sleep(ms)
+  local loop = concurrent.loop()
+  if loop then
+    loop:sleep(ms)
+  else
+    core.sleep(ms)
+  end
 end
 
---- Closes the connections. May be called again; `send` raises afterwards.
+--- Closes the connections. May be called again; `send` raises afterwards. Requests that tasks of `paciolan.concurrent`
+-- have under way end as `canceled`, and so do those that they send later in the same run.
 function Transport:close()
+  for _, batch in pairs(self._loops) do
+    batch:cancel(self._session)
+  end
+  self._is_closed = true
   self._session:close()
+  if self._batch then
+    self._batch:close()
+    self._batch = nil
+  end
 end
 
 Transport.__close = Transport.close
