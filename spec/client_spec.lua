@@ -23,6 +23,12 @@ describe("the client", function()
     place:close()
   end)
 
+  -- The sample shows the price level as a number; read, it is a label like all the others (contract 7 row 25).
+  local function expect_order(order)
+    assert.same({ "/offers/*/event/priceLevel is a string instead of a number" },
+      shape.differences(files.fixture("complete-order.response.200"), order))
+  end
+
   -- What every failure owes to its reader.
   local function expect_error(kind, outcome, result, err, ...)
     assert.is_nil(result)
@@ -268,7 +274,7 @@ describe("the client", function()
       local payload = market.order_payload(tokens, "L-1", "O-1")
       local order, err, response = link.orders:complete(payload)
       assert.is_nil(err)
-      shape.expect("complete-order.response.200", order)
+      expect_order(order)
       assert.equal("COMPLETE", order.status)
       assert.equal("COMPLETE", response.state)
       assert.equal(104, order.paid)
@@ -306,7 +312,7 @@ describe("the client", function()
       shape.expect("complete-order-status.response.200.pending", pending)
       assert.equal("PENDING", polled.state)
       local complete = assert(link.orders:status(order.processId))
-      shape.expect("complete-order.response.200", complete)
+      expect_order(complete)
       assert.equal(order.processId, complete.processId)
       assert.equal(complete.offers[1].event.seats[1].ownerId, owners(tokens)[1])
     end)

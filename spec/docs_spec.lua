@@ -4,6 +4,7 @@ local files = require("support.files")
 local paciolan = require("paciolan")
 local program = require("support.program")
 local sandbox = require("paciolan.sandbox.child")
+local snippet = require("support.snippet")
 
 local read = files.read
 
@@ -34,7 +35,8 @@ local function list_files(command)
 end
 
 local documents = list_files("ls README.md docs/*.md")
-local markdown = list_files("find . -name '*.md' -not -path './build*' -not -path './.git/*' | sed 's,^\\./,,'")
+local markdown = list_files("find . -name '*.md' -not -path './build*' -not -path './.git/*'"
+  .. " -not -path '*/node_modules/*' | sed 's,^\\./,,'")
 
 local function set_of(list)
   local set = {}
@@ -144,38 +146,6 @@ local function program_of(path)
   return table.concat(source, "\n"), expected
 end
 
-local VARIABLES = {
-  PACIOLAN_BASE_URL = "base_url", PACIOLAN_APPLICATION_ID = "application_id", PACIOLAN_API_KEY = "api_key",
-  PACIOLAN_CHANNEL_CODE = "channel_code", PACIOLAN_ORGANIZATION_ID = "organization_id",
-  PACIOLAN_USER_AGENT = "user_agent", PACIOLAN_AUTH_CODE = "auth_code",
-}
-
--- Runs a program as a reader would after pasting the export lines of the sandbox. Returns what it printed, in lines.
-local function run_program(source, name, box)
-  local printed = {}
-  local function print_line(...)
-    local parts = {}
-    for i = 1, select("#", ...) do
-      parts[i] = tostring((select(i, ...)))
-    end
-    printed[#printed + 1] = table.concat(parts, "\t")
-  end
-  local chunk = assert(load(source, "@" .. name, "t", setmetatable({ print = print_line }, { __index = _G })))
-  local getenv = os.getenv
-  rawset(os, "getenv", function(variable)
-    if VARIABLES[variable] then
-      return box[VARIABLES[variable]]
-    end
-    return getenv(variable)
-  end)
-  local ok, message = xpcall(chunk, function(err)
-    return debug.traceback(tostring(err))
-  end)
-  rawset(os, "getenv", getenv)
-  assert(ok, message)
-  return printed
-end
-
 describe("the Lua blocks", function()
   local box
 
@@ -197,7 +167,7 @@ describe("the Lua blocks", function()
     if source then
       count = count + 1
       it("that are marked run and print what they say: " .. path, function()
-        assert.same(expected, run_program(source, path, box))
+        assert.same(expected, snippet.run(source, path, box))
       end)
     end
   end

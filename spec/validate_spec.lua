@@ -202,6 +202,8 @@ local cases = {
     { ENTRY .. "/Seats/0/seatInfo/soldFor type" } },
   { "soldFor as words in v1", V1_CAPITALISED, { [ENTRY .. "/Seats/0/seatInfo/soldFor"] = "13,13" },
     { ENTRY .. "/Seats/0/seatInfo/soldFor format" } },
+  { "soldFor as text that no number holds", V1_CAPITALISED, { [ENTRY .. "/Seats/0/seatInfo/soldFor"] = "1e400" },
+    { ENTRY .. "/Seats/0/seatInfo/soldFor finite" } },
   { "soldFor as text in v1", V1_CAPITALISED, { [ENTRY .. "/Seats/0/seatInfo/soldFor"] = "13.13" }, {} },
   { "row as a number", V2_SEATS, { [ENTRY .. "/Seats/0/seatInfo/row"] = 12 }, {} },
   { "row as letters", V2_SEATS, { [ENTRY .. "/Seats/0/seatInfo/row"] = "AA" }, {} },

@@ -189,6 +189,30 @@ static void check_fields(const pac_object *object, int depth) {
   }
 }
 
+/* What the service sends may hold more than the documents say, at every level. */
+static void check_answer(const pac_object *object, int depth) {
+  assert_true(object->open);
+  assert_null(object->rules);
+  for (const pac_field *field = object->fields; field->name != NULL; field++) {
+    assert_false(field->flags & PAC_REQUIRED);
+    assert_null(field->alias);
+    if (field->object != NULL) {
+      check_answer(field->object, depth + 1);
+    }
+  }
+  if (depth == 0) {
+    check_fields(object, 0);
+  }
+}
+
+static void test_every_answer_is_open_and_demands_nothing(void **state) {
+  (void)state;
+  for (size_t i = 0; pac_operation_at(i) != NULL; i++) {
+    assert_non_null(pac_operation_at(i)->answer);
+    check_answer(pac_operation_at(i)->answer, 0);
+  }
+}
+
 static void test_every_rule_speaks_of_fields_that_exist(void **state) {
   (void)state;
   for (size_t i = 0; pac_operation_at(i) != NULL; i++) {
@@ -218,6 +242,7 @@ int main(void) {
     cmocka_unit_test(test_setting_one_switch_leaves_the_others),
     cmocka_unit_test(test_unknown_switches_and_choices_change_nothing),
     cmocka_unit_test(test_every_rule_speaks_of_fields_that_exist),
+    cmocka_unit_test(test_every_answer_is_open_and_demands_nothing),
   };
   return cmocka_run_group_tests_name("operation", tests, NULL, NULL);
 }

@@ -346,6 +346,61 @@ static void test_error_tables_rule_over_the_status(void **state) {
   }
 }
 
+static void test_the_code_decides_where_the_type_is_not_known(void **state) {
+  (void)state;
+  static const struct {
+    const char *operation, *type, *code;
+    int status;
+    expectation expected;
+    const char *action;
+  } rows[] = {
+    { "transfers.initiate", NULL, "MS-422", 500, FAIL(HTTP, REJECTED), "inform_provider" },
+    { "transfers.initiate", "", "MS-422", 500, FAIL(HTTP, REJECTED), "inform_provider" },
+    { "transfers.initiate", "ANOTHER", "MS-422", 500, FAIL(HTTP, REJECTED), "inform_provider" },
+    { "transfers.initiate", NULL, "MS-500", 500, FAIL(HTTP, UNKNOWN), "inform_provider" },
+    { "transfers.initiate", NULL, "MS-500", 400, FAIL(HTTP, UNKNOWN), "inform_provider" },
+    { "transfers.initiate", "UNPROCESSABLE_ENTITY", "MS-500", 500, FAIL(HTTP, REJECTED), "inform_provider" },
+    { "transfers.initiate", "UNHANDLED_EXCEPTION", "MS-422", 500, RETRY(HTTP, UNKNOWN), "inform_provider" },
+    { "transfers.initiate", NULL, "MS-5000", 500, FAIL(HTTP, UNKNOWN), NULL },
+    { "transfers.initiate", NULL, "MS-4", 400, FAIL(HTTP, REJECTED), NULL },
+    { "tickets.lock", NULL, "MS-404", 422, FAIL(HTTP, REJECTED), "analyze" },
+    { "orders.complete", NULL, "MS-422", 500, FAIL(HTTP, UNKNOWN), NULL },
+    { "transfers.initiate", NULL, "MS-422", 429, LATER(RATE_LIMIT, REJECTED), NULL },
+  };
+  for (size_t i = 0; i < COUNT(rows); i++) {
+    const pac_operation *op = find(rows[i].operation);
+    size_t length = strlen(rows[i].code);
+    char *code = exact_copy(rows[i].code, length);
+    pac_facts facts = { ERROR(rows[i].status), .error_type = rows[i].type, .error_code = code,
+                        .error_code_length = length, .retry_after_ms = -1 };
+    facts.error_type_length = rows[i].type != NULL ? strlen(rows[i].type) : 0;
+    pac_verdict verdict = pac_outcome_judge(op, &facts);
+    expect(rows[i].code, op, verdict, rows[i].expected);
+    if (rows[i].action == NULL) {
+      assert_null(verdict.action);
+    } else {
+      assert_string_equal(verdict.action, rows[i].action);
+    }
+    free(code);
+  }
+}
+
+/* Otherwise it would matter which of them a code finds. */
+static void test_rows_with_the_same_code_demand_the_same(void **state) {
+  (void)state;
+  const pac_operation *op;
+  for (size_t i = 0; (op = pac_operation_at(i)) != NULL; i++) {
+    for (const pac_error_row *row = op->errors; row != NULL && row->type != NULL; row++) {
+      for (const pac_error_row *next = row + 1; next->type != NULL; next++) {
+        if (strcmp(row->app_error_code, next->app_error_code) == 0) {
+          assert_int_equal(row->retries, next->retries);
+          assert_string_equal(row->action, next->action);
+        }
+      }
+    }
+  }
+}
+
 /* --- the token call --------------------------------------------------------------- */
 
 static void test_the_token_call_tells_refused_credentials_from_trouble(void **state) {
@@ -402,6 +457,8 @@ int main(void) {
     cmocka_unit_test(test_a_sale_is_never_doubled),
     cmocka_unit_test(test_the_state_decides),
     cmocka_unit_test(test_error_tables_rule_over_the_status),
+    cmocka_unit_test(test_the_code_decides_where_the_type_is_not_known),
+    cmocka_unit_test(test_rows_with_the_same_code_demand_the_same),
     cmocka_unit_test(test_the_token_call_tells_refused_credentials_from_trouble),
     cmocka_unit_test(test_names),
   };

@@ -18,7 +18,7 @@ end
 
 local steps = cjson.decode(read_file(arg[1]))
 local record = assert(io.open(arg[2], "ab"))
-local counts = { requests = 0, connections = 0 }
+local counts = { requests = 0, connections = 0, open = 0 }
 
 -- Written and flushed before anything is answered, so that whoever has the answer can read it.
 local function note(event)
@@ -113,8 +113,10 @@ end
 
 ---- Answers ------------------------------------------------------------------------------------------------------
 
-local function body_of(step)
-  if step.body_file then
+local function body_of(step, request)
+  if step.echo then
+    return request.path .. " " .. request.body
+  elseif step.body_file then
     return read_file(step.body_file)
   end
   return step.body_bytes and ("x"):rep(step.body_bytes) or step.body or ""
@@ -142,7 +144,7 @@ local function head_of(step, body)
   if step.chunks then
     lines[#lines + 1] = "Transfer-Encoding: chunked"
   elseif not step.no_length then
-    lines[#lines + 1] = "Content-Length: " .. (step.declared_length or #body)
+    lines[#lines + 1] = ("Content-Length: %d"):format(step.declared_length or #body)
   end
   return table.concat(lines, "\r\n") .. "\r\n\r\n"
 end
@@ -157,6 +159,11 @@ function Connection:write_slowly(data, step)
   return true
 end
 
+-- A reset instead of an orderly end.
+function Connection:reset()
+  self.socket:setoption("linger", { on = true, timeout = 0 })
+end
+
 -- True when the connection may carry another request.
 function Connection:answer(step, request)
   if step.delay_s then
@@ -166,7 +173,7 @@ function Connection:answer(step, request)
     self:write(step.raw)
     return false
   end
-  local body = step.chunks and chunked(step) or body_of(step)
+  local body = step.chunks and chunked(step) or body_of(step, request)
   local head = head_of(step, body)
   local whole = request.method == "HEAD" and head or head .. body
   if step.pause_s and self:write(head) then
@@ -174,6 +181,10 @@ function Connection:answer(step, request)
   end
   local truncated = step.declared_length or step.unended or step.no_length
   local kept = self:write(whole) and not truncated and step.close ~= "after_answer"
+  if step.reset_after then
+    pause(0.1) -- what was written arrives first
+    self:reset()
+  end
   if kept and step.late then
     pause(0.1) -- a segment of its own, after the client has taken the answer
     self:write(step.late)
@@ -181,9 +192,11 @@ function Connection:answer(step, request)
   return kept
 end
 
--- A reset instead of an orderly end.
-function Connection:reset()
-  self.socket:setoption("linger", { on = true, timeout = 0 })
+-- Holds a request back until that many have come.
+local function gather(wanted)
+  while counts.requests < wanted do
+    pause(0.005)
+  end
 end
 
 function Connection:serve()
@@ -203,7 +216,10 @@ function Connection:serve()
     end
     local step = current_step()
     counts.requests = counts.requests + 1
+    counts.open = counts.open + 1
+    request.open = counts.open
     note(request)
+    gather(step.gather or 0)
     if step.stall then
       pause(IDLE_LIMIT_S)
     end
@@ -211,9 +227,11 @@ function Connection:serve()
       if step.close == "reset" then
         self:reset()
       end
+      counts.open = counts.open - 1
       return
     end
     kept = self:answer(step, request)
+    counts.open = counts.open - 1
   end
 end
 

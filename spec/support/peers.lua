@@ -7,7 +7,8 @@
 -- * `status` (200), `reason`, `headers` (list of `{ name, value }`), `body`: an ordinary answer with Content-Length.
 -- * `body_bytes`: a body of that many `x`; `body_file`: the body is in that file.
 -- * `chunks`: a list of strings, sent chunked; with `unended = true` without the last chunk.
--- * `declared_length`: a Content-Length that is not true; the connection closes after the body.
+-- * `declared_length`: a Content-Length that is not true; the connection closes after the body, with a TCP reset if
+--   `reset_after` is true.
 -- * `no_length`: no Content-Length; the body ends with the connection.
 -- * `header_bytes`: one more header, that long; `header_lines`: that many more headers.
 -- * `raw`: exactly these bytes, then the end; `blurt`: the same, but as soon as anything came in, be it HTTP or not.
@@ -16,6 +17,8 @@
 -- * `late`: these bytes, unasked, a moment after the answer.
 -- * `delay_s`: wait before the answer; `pause_s` and `piece_bytes`: the body in pieces, a pause before each.
 -- * `stall`: read the request and never answer.
+-- * `gather`: do nothing with the request until that many have come, over all connections.
+-- * `echo`: the body is the path and the body of the request, with a blank between them.
 
 local cjson = require("cjson")
 local files = require("support.files")
@@ -70,7 +73,7 @@ local function events(self)
 end
 
 --- The requests seen so far, in order: `{ connection, method, path, headers (names in lower case), header_lines (as
--- they came), body }`.
+-- they came), body, open (how many requests were there without an answer, this one among them) }`.
 function Peer:requests()
   local list = {}
   for _, event in ipairs(events(self)) do

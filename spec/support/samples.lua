@@ -33,6 +33,38 @@ samples.requests = {
   { operation = "transfers.initiate_v1", file = "derived/transfer-v1.request.seats.capitalised.json", options = seats },
 }
 
+--- Which samples are answers, and to what. A process is asked about in the words in which it was answered.
+samples.responses = {
+  { operation = "auth.token", file = "auth-token.response.200.json" },
+  { operation = "auth.token", file = "derived/auth-token.response.error.json" },
+  { operation = "catalog.events", file = "catalog-events.response.200.json" },
+  { operation = "listings.get", file = "listing.response.200.json" },
+  { operation = "orders.complete", file = "complete-order.response.200.json" },
+  { operation = "orders.status", file = "complete-order.response.200.json" },
+  { operation = "orders.complete", file = "complete-order-status.response.200.pending.json" },
+  { operation = "orders.status", file = "complete-order-status.response.200.pending.json" },
+  { operation = "tickets.lock", file = "lock.response.200.json" },
+  { operation = "tickets.lock", file = "lock.response.200.linkv1.json" },
+  { operation = "tickets.lock", file = "lock.response.207.json" },
+  { operation = "tickets.lock", file = "lock.response.422.json" },
+  { operation = "tickets.lock", file = "lock.response.422.too-many-tokens.json" },
+  { operation = "tickets.print", file = "print.response.200.json" },
+  { operation = "tickets.unlock", file = "unlock.response.200.json" },
+  { operation = "tickets.verify", file = "verify.response.200.json" },
+  { operation = "transfers.accept", file = "accept-transfer.response.200.json" },
+  { operation = "transfers.cancel", file = "cancel-transfer.response.200.json" },
+  { operation = "transfers.complete", file = "derived/complete-transfer.response.pending.json" },
+  { operation = "transfers.complete_status", file = "derived/complete-transfer.response.pending.json" },
+  { operation = "transfers.history", file = "transfer-history.response.200.json" },
+  { operation = "transfers.initiate", file = "transfer-v2.response.complete.json" },
+  { operation = "transfers.initiate", file = "transfer-v2.response.error.json" },
+  { operation = "transfers.initiate", file = "transfer-v2.response.pending.json" },
+  { operation = "transfers.initiate_v1", file = "transfer-v1.response.200.json" },
+  { operation = "transfers.pending", file = "transfer-v2.response.complete.json" },
+  { operation = "transfers.pending", file = "transfer-v2.response.error.json" },
+  { operation = "transfers.pending", file = "transfer-v2.response.pending.json" },
+}
+
 --- The text of a sample, by its path below `spec/fixtures`.
 function samples.read(file)
   return files.read("spec/fixtures/" .. file)
@@ -41,6 +73,21 @@ end
 --- A sample as a table; JSON null is `paciolan.null`.
 function samples.load(file)
   return cjson.decode(samples.read(file))
+end
+
+--- The payloads that must be refused: `spec/fixtures/broken/<operation>/<what>.json`.
+-- @treturn table list in the order of their files: `{ operation =, file =, payload =, options = ?, why =,
+-- violations = { { path =, rule = }, … } }`
+function samples.broken()
+  local list = {}
+  local pipe = assert(io.popen("cd spec/fixtures && find broken -name '*.json' | LC_ALL=C sort"))
+  for file in pipe:lines() do
+    local sample = samples.load(file)
+    sample.file, sample.operation = file, file:match("^broken/([^/]+)/")
+    list[#list + 1] = sample
+  end
+  pipe:close()
+  return list
 end
 
 --- Decodes a text that must be JSON.

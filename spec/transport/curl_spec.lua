@@ -211,12 +211,13 @@ describe("paciolan.transport.curl", function()
       { "garbage that is not HTTP", { raw = "\22\3\1 go away\r\n\r\n" }, "protocol" },
       { "HTTP/0.9", { raw = "<html>hello</html>" }, "protocol" },
       { "an end within the status line", { raw = "HTTP/1.1 20" }, "network" },
-      { "an end within the headers", { raw = "HTTP/1.1 200 OK\r\nContent-Type: a" }, "protocol" },
-      { "an end before the empty line", { raw = "HTTP/1.1 200 OK\r\nContent-Type: a\r\n" }, "protocol" },
-      { "an end after an interim answer", { raw = "HTTP/1.1 103 Early\r\n\r\n" }, "protocol" },
-      { "a body shorter than its length", { body = "short", declared_length = 500 }, "protocol" },
-      { "no body at all, but a length", { body = "", declared_length = 500 }, "protocol" },
-      { "chunks without an end", { chunks = { "one" }, unended = true }, "protocol" },
+      { "an end within the headers", { raw = "HTTP/1.1 200 OK\r\nContent-Type: a" }, "network" },
+      { "an end before the empty line", { raw = "HTTP/1.1 200 OK\r\nContent-Type: a\r\n" }, "network" },
+      { "an end after an interim answer", { raw = "HTTP/1.1 103 Early\r\n\r\n" }, "network" },
+      { "a body shorter than its length", { body = "short", declared_length = 500 }, "network" },
+      { "no body at all, but a length", { body = "", declared_length = 500 }, "network" },
+      { "chunks without an end", { chunks = { "one" }, unended = true }, "network" },
+      { "a reset in the middle of a body", { body = "short", declared_length = 500, reset_after = true }, "network" },
       { "a chunk size that is none", {
         raw = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
       }, "protocol" },
@@ -335,7 +336,7 @@ describe("paciolan.transport.curl", function()
       assert.are.equal(2, #peer:requests())
     end)
 
-    it("is used again, but never for single_use", function()
+    it("is used again, but neither for single_use nor after it", function()
       local peer = peers.start({ FINE })
       open()
       assert(send(peer))
@@ -343,6 +344,8 @@ describe("paciolan.transport.curl", function()
       assert.is_false(assert(send(peer, { method = "PUT", single_use = true })).reused)
       assert.is_false(assert(send(peer, { method = "GET", single_use = true })).reused)
       assert.are.equal(3, peer:connections())
+      assert.is_true(assert(send(peer)).reused)
+      assert.are.equal(1, peer:requests()[5].connection)
     end)
 
     it("never lends a late answer to a single_use request", function()
