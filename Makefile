@@ -52,7 +52,7 @@ INC_jit  = $(shell $(PKG_CONFIG) --cflags $(PC_jit))
 PKGS     = $(foreach m,$(MODULES),$(PKG_$(m)))
 
 .PHONY: all help deps deps-build deps-test deps-check env demo bench test check unit-build install rock rock-install \
-        format format-check reference clean
+        format format-check reference docs clean
 .DEFAULT_GOAL := all
 
 all: $(foreach abi,$(ABIS),$(foreach m,$(MODULES),$(B)/$(abi)/paciolan/$(m).so)) ## build for both ABIs into build/
@@ -100,9 +100,9 @@ demo: deps-build ## sell, print and transfer tickets against the sandbox
 	  echo "Building for $(LUA_5.4); this takes a few seconds, once."; $(MAKE) $(ONE_ABI) $(if $(V),,-s) all; }
 	@eval "$$($(MAKE) $(ONE_ABI) -s env)" && $(LUA_5.4) examples/first_sale.lua
 
-bench: deps-build ## time checking, encoding and a call, on both Luas
+bench: deps-test ## time checking, encoding and a call, on both Luas
 	@$(MAKE) --no-print-directory all
-	@for program in payload call; do $(foreach abi,$(ABIS), \
+	@for program in payload call concurrent; do $(foreach abi,$(ABIS), \
 	  ( eval "$$($(MAKE) -s --no-print-directory env ABI=$(abi))" && \
 	    LUA_PATH="$(CURDIR)/bench/?.lua;$$LUA_PATH" $(LUA_$(abi)) bench/$$program.lua ) || exit 1;) \
 	done
@@ -156,6 +156,11 @@ format-check:
 reference: ## the reference of the Lua modules, into build/reference
 	@mkdir -p $(B)/reference
 	ldoc -q $(LDOC_FLAGS) -d $(B)/reference .
+
+docs: deps-build ## write docs/openapi.yaml and docs/reference anew from the table of operations
+	@$(MAKE) $(ONE_ABI) -s all
+	@eval "$$($(MAKE) $(ONE_ABI) -s env)" && \
+	  for generator in docs/generate/*.lua; do $(LUA_5.4) "$$generator" || exit 1; done
 
 clean: ## remove everything that was built
 	rm -rf $(B) $(B)-gcc $(B)-clang $(B)-asan $(B)-rock
