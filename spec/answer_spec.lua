@@ -1,6 +1,7 @@
 --- Answers as data: the fields of contract 2, every sample readable along them, and the one form that a caller gets
 -- where the documents show several.
 local core = require("paciolan.core")
+local walk = require("support.fields")
 local paciolan = require("paciolan")
 local samples = require("support.samples")
 local scripted = require("support.scripted")
@@ -12,34 +13,18 @@ for _, operation in ipairs(paciolan.operations()) do
   answers[operation.name] = operation.answer
 end
 
-local function find(fields, name)
-  for _, field in ipairs(fields) do
-    if field.name == name then
-      return field
-    end
-  end
-  return nil
-end
-
 -- The fields of the object at "offers/event", "" being the answer itself or an item of its list.
 local function fields_at(operation, place)
-  local fields = answers[operation].fields
+  local list = answers[operation].fields
   for name in place:gmatch("[^/]+") do
-    fields = assert(find(fields, name), operation .. " " .. place).fields
+    list = assert(walk.find(list, name), operation .. " " .. place).fields
   end
-  return fields
-end
-
-local function each_field(fields, place, visit)
-  for _, field in ipairs(fields) do
-    visit(field, place .. "/" .. field.name)
-    each_field(field.fields or {}, place .. "/" .. field.name, visit)
-  end
+  return list
 end
 
 local function each_field_of_all(visit)
   for name, answer in pairs(answers) do
-    each_field(answer.fields, name, visit)
+    walk.each(answer.fields, name, visit)
   end
 end
 
@@ -108,7 +93,7 @@ describe("the table of answers", function()
       assert.is_table(operation.answer, operation.name)
       local is_list = operation.name == "catalog.events" or operation.name == "listings.get"
       assert.equal(is_list or nil, operation.answer.list, operation.name)
-      local state = operation.state and find(operation.answer.fields, operation.state)
+      local state = operation.state and walk.find(operation.answer.fields, operation.state)
       assert.same(operation.state and { "PENDING", "COMPLETE", "ERROR" }, state and state.values, operation.name)
     end
   end)
@@ -167,9 +152,9 @@ end
 fits["list of strings"] = fits["list of objects"]
 
 -- Collects every field that the table lacks or types otherwise.
-local function misread(found, fields, body, place)
+local function misread(found, known, body, place)
   for name, value in pairs(body) do
-    local field, where = find(fields, name), place .. "/" .. tostring(name)
+    local field, where = walk.find(known, name), place .. "/" .. tostring(name)
     if not field then
       found[#found + 1] = where .. " is not in the table"
     elseif not fits[field.type](value) then

@@ -1,6 +1,7 @@
 --- What must hold of every row of the operation table, whatever the documents say, and the payloads that it must
 -- refuse: one at least for each rule that a row states.
 local api = require("paciolan.sandbox.api")
+local walk = require("support.fields")
 local files = require("support.files")
 local paciolan = require("paciolan")
 local samples = require("support.samples")
@@ -51,15 +52,6 @@ local function each_rule(visit)
   end
 end
 
-local function find(fields, name)
-  for _, field in ipairs(fields) do
-    if field.name == name then
-      return field
-    end
-  end
-  return nil
-end
-
 local function set_of(list)
   local set = {}
   for _, value in ipairs(list) do
@@ -93,10 +85,10 @@ describe("the operation table", function()
     local options, shapes = { distributor_code = true, organization_id = true }, paciolan.shapes()
     each_rule(function(rule, object, operation)
       local place = ("%s %s: %s of %s"):format(operation.name, object.place, rule.kind, tostring(rule.field))
-      assert.is_table(find(object.fields, rule.field), place)
+      assert.is_table(walk.find(object.fields, rule.field), place)
       assert.is_true(#rule.source > 0, place)
       if with_other_field[rule.kind] then
-        assert.is_table(find(object.fields, rule.other), place)
+        assert.is_table(walk.find(object.fields, rule.other), place)
       elseif with_option[rule.kind] then
         assert.is_true(options[rule.other], place)
       else
@@ -108,7 +100,7 @@ describe("the operation table", function()
 
   it("asks in its rules for values that the other field may hold", function()
     each_rule(function(rule, object, operation)
-      local other = rule.values and find(object.fields, rule.other)
+      local other = rule.values and walk.find(object.fields, rule.other)
       local known = other and set_of(other.values) or {}
       for _, value in ipairs(rule.values or {}) do
         assert.is_true(known[value], operation.name .. " " .. value)
@@ -304,7 +296,7 @@ local function shows_rule(rule, object, operation)
     end)
   elseif rule.kind == "as_given_when" then
     -- Only names and types count, so the sample lacks required fields and nobody minds.
-    local field = find(object.fields, rule.field)
+    local field = walk.find(object.fields, rule.field)
     return shown(operation.name, place .. "/" .. field.fields[1].name, "type", function(sample)
       return sample.payload[rule.other] == rule.values[1] and #sample.violations == 1
     end)

@@ -1,4 +1,5 @@
 --- The operation table: complete, and true to section 2 of the contract.
+local walk = require("support.fields")
 local paciolan = require("paciolan")
 local samples = require("support.samples")
 
@@ -29,41 +30,28 @@ for _, operation in ipairs(operations) do
   by_name[operation.name] = operation
 end
 
-local function field_of(fields, name)
-  for _, field in ipairs(fields) do
-    if field.name == name then
-      return field
-    end
-  end
-  error("there is no field " .. name)
+local function field_of(list, name)
+  return assert(walk.find(list, name), name)
 end
 
 -- The field of a body at "listing/tokens".
 local function body_field(operation, path)
-  local fields, field = by_name[operation].body.fields, nil
+  local list, field = by_name[operation].body.fields, nil
   for name in path:gmatch("[^/]+") do
-    field = field_of(fields, name)
-    fields = field.fields
+    field = field_of(list, name)
+    list = field.fields
   end
   return field
 end
 
--- Calls visit(field, place) for every field, however deep.
-local function each_field(fields, place, visit)
-  for _, field in ipairs(fields) do
-    visit(field, place .. "/" .. field.name)
-    each_field(field.fields or {}, place .. "/" .. field.name, visit)
-  end
-end
-
 local function each_field_of_all(visit)
   for _, operation in ipairs(operations) do
-    each_field(operation.path_fields, operation.name .. " path", visit)
-    each_field(operation.query, operation.name .. " query", visit)
-    each_field(operation.body and operation.body.fields or {}, operation.name, visit)
+    walk.each(operation.path_fields, operation.name .. " path", visit)
+    walk.each(operation.query, operation.name .. " query", visit)
+    walk.each(operation.body and operation.body.fields or {}, operation.name, visit)
   end
   for name, message in pairs(paciolan.message_fields()) do
-    each_field(message.fields, "message " .. name, visit)
+    walk.each(message.fields, "message " .. name, visit)
   end
 end
 
