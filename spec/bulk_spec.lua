@@ -2,6 +2,8 @@
 -- and against the sandbox.
 local cjson = require("cjson").new()
 local market = require("support.market")
+local paciolan = require("paciolan")
+local peers = require("support.peers")
 local scripted = require("support.scripted")
 
 local function numbered(count, prefix)
@@ -266,7 +268,7 @@ describe("the check of a bulk payload", function()
   it("has the word where a payload cannot be cut", function()
     for _, tokens in ipairs { {}, { [1] = "a", [3] = "b" }, "text", { a = "b" } } do
       local payload = { tokens = tokens }
-      local _, single = require("paciolan").validate("tickets.unlock", payload)
+      local _, single = paciolan.validate("tickets.unlock", payload)
       local _, err = problems("unlock", payload)
       assert.same(single.fields, err.fields)
     end
@@ -392,6 +394,158 @@ describe("a batch that fails in the middle", function()
     local list = states(err.tokens)
     assert.equal("done", list[1])
     assert.equal("not_sent", list[1000])
+  end)
+end)
+
+describe("the account", function()
+  -- Locks three tokens; the answer is given as a table.
+  local function locked(status, body, options)
+    local link = scripted.client { { status = status, body = cjson.encode(body) } }
+    local result, err, response = link.tickets:lock_all(lock_payload { "T1", "T2", "T3" }, options)
+    return states(result and response.tokens or err.tokens), err
+  end
+
+  local ERROR = { type = "INVALID_TOKEN", appErrorCode = "MS-422" }
+  local function entry(token, more)
+    local row = { token = token }
+    for key, value in pairs(more or {}) do
+      row[key] = value
+    end
+    return row
+  end
+
+  it("is done for all when an answer without lists says so", function()
+    local list, err = locked(200, { ok = true })
+    assert.is_nil(err)
+    assert.same({ "done", "done", "done" }, list)
+  end)
+
+  it("says done only of tokens that the list of what was done holds", function()
+    local list, err = locked(200, { success = { entry("T2") } })
+    assert.same({ "unknown", "done", "unknown" }, list)
+    assert.equal("partial", err.kind)
+    assert.equal("unknown", err.outcome)
+    assert.matches("without naming every token", err.message)
+    list = locked(200, { success = { entry("X1"), entry("X2") } })
+    assert.same({ "unknown", "unknown", "unknown" }, list)
+    list = locked(207, { errors = { entry("T1") }, failed = { entry("T2") }, rejected = { entry("T3") } })
+    assert.same({ "unknown", "unknown", "unknown" }, list)
+  end)
+
+  it("believes no entry that contradicts itself or another", function()
+    local list = locked(207, { success = { entry("T1"), entry("T2", { status = "UNLOCK" }) },
+      failure = { entry("T1"), entry("T3") } })
+    assert.same({ "unknown", "unknown", "failed" }, list)
+  end)
+
+  it("takes nothing for refused that the same answer calls done", function()
+    for _, status in ipairs { 200, 422, 500 } do
+      local list, err = locked(status, { success = { entry("T1") }, error = ERROR })
+      assert.not_equal("rejected", err.outcome, status)
+      assert.is_truthy(list[1] == "done" or list[1] == "unknown", status)
+      assert.same({ "unknown", "unknown" }, { list[2], list[3] }, status)
+    end
+  end)
+
+  it("is unknown when a server failed, whatever it lists", function()
+    local other = { type = "OTHER" }
+    for _, body in ipairs { { error = other }, { error = other, failure = { entry("T1") } } } do
+      local list, err = locked(503, body)
+      assert.same({ "unknown", "unknown", "unknown" }, list)
+      assert.equal("unknown", err.outcome)
+      assert.is_false(err.retryable)
+    end
+  end)
+
+  it("keeps the same barcode of two events apart", function()
+    local link = scripted.client { { status = 207, body = cjson.encode {
+      barcodes = { { accessId = "1:A:B", success = { seats = { { barcode = "X" } } } },
+        { accessId = "1:A:C", failure = { { barcode = "X", type = "TOKEN_NOT_FOUND" } } } },
+    } } }
+    local _, err = link.tickets:verify_all { tickets = {
+      { accessId = "1:A:B", barcodes = { "X" } }, { accessId = "1:A:C", barcodes = { "X" } },
+    } }
+    assert.same({ "done", "failed" }, states(err.tokens))
+  end)
+
+  it("does not forget an attempt that was lost before a refusal or a partial answer", function()
+    local half = { status = 207, body = cjson.encode { success = { entry("T1") }, failure = { entry("T2") } } }
+    local refusal = { status = 422, body = cjson.encode { error = ERROR, failure = { entry("T1"), entry("T2") } } }
+    for _, row in ipairs { { half, { "done", "unknown" } }, { refusal, { "unknown", "unknown" } } } do
+      local link = scripted.client { { kind = "network", phase = "unknown" }, row[1] }
+      local _, err = link.tickets:unlock_all { tokens = { "T1", "T2" } }
+      assert.same(row[2], states(err.tokens))
+      assert.equal("unknown", err.outcome)
+    end
+  end)
+
+  it("survives a transport and a client that end in the middle", function()
+    local link
+    local function close(request)
+      link:close()
+      return grant("lock")(request)
+    end
+    link = scripted.client { grant("lock"), close }
+    local _, err = link.tickets:lock_all(lock_payload(numbered(450)))
+    assert.same({ done = 200, not_sent = 250 }, counted(err.tokens))
+    assert.equal("canceled", err.errors[1].kind)
+    link = scripted.client { grant("lock"), function() error("broken: user@example.com") end }
+    _, err = link.tickets:lock_all(lock_payload(numbered(250)))
+    assert.same({ done = 100, unknown = 100, not_sent = 50 }, counted(err.tokens))
+    assert.equal("unknown", err.outcome)
+    assert.is_nil(tostring(err):find("user@example.com", 1, true))
+  end)
+
+  it("is exact after a token that was refused in the middle", function()
+    local refused = { status = 401, body = cjson.encode { error = ERROR } }
+    local link, transport = scripted.client({ grant("lock"), refused, { status = 200, body = cjson.encode {
+      accessToken = "token-0002", refreshToken = "r-0002", expiration = "2099-01-01T00:00:00Z", tokenType = "Bearer",
+    } }, grant("lock") }, { auth = { access_token = "token-0001", refresh_token = "r-0001" } })
+    local _, _, response = assert(link.tickets:lock_all(lock_payload(numbered(150))))
+    assert.equal(4, #transport.requests)
+    assert.same({ done = 150 }, counted(response.tokens))
+  end)
+
+  it("is retryable only when every batch is", function()
+    local busy = { status = 429, body = cjson.encode { error = { type = "BUSY" } } }
+    local wrong = { status = 422, body = cjson.encode { error = ERROR } }
+    local link = scripted.client { busy, wrong, wrong }
+    local _, err = link.tickets:unlock_all({ tokens = numbered(300) }, { retries = 0 })
+    assert.equal("rate_limit", err.kind)
+    assert.is_false(err.retryable)
+    link = scripted.client { busy }
+    _, err = link.tickets:unlock_all({ tokens = numbered(300) }, { retries = 0 })
+    assert.is_true(err.retryable)
+  end)
+end)
+
+describe("batches side by side", function()
+  local JSON = { { "Content-Type", "application/json" } }
+
+  teardown(peers.stop_all)
+
+  it("are under way at once, as many as there are or as the limit allows", function()
+    for _, row in ipairs { { limit = 16, gather = 10 }, { limit = 5, gather = 5 } } do
+      local peer = peers.start { { gather = row.gather, headers = JSON, body = "{}" } }
+      local link = paciolan.new(scripted.settings { base_url = peer.url })
+      -- The peer answers nobody before that many requests have come.
+      local result, err = link.tickets:verify_all({ tickets = { { tokens = numbered(1000) } } }, { limit = row.limit })
+      assert.is_nil(err)
+      assert.is_table(result)
+      assert.equal(10, #peer:requests())
+      link:close()
+    end
+  end)
+
+  it("of a lock end before the account is made, and none is begun after a failure", function()
+    local peer = peers.start { { gather = 3, status = 422, headers = JSON, body = cjson.encode {
+      error = { type = "INVALID_TOKEN", appErrorCode = "MS-422" } } } }
+    local link = paciolan.new(scripted.settings { base_url = peer.url })
+    local _, err = link.tickets:lock_all(lock_payload(numbered(600)), { limit = 3 })
+    assert.equal(3, #peer:requests())
+    assert.same({ rejected = 300, not_sent = 300 }, counted(err.tokens))
+    assert.equal(3, #err.errors)
+    link:close()
   end)
 end)
 

@@ -78,6 +78,9 @@ function RULES.partial(told, known)
   if told.kind ~= "partial" then
     return true
   end
+  if told.outcome == "unknown" then
+    return #known.requests > 1 -- after an attempt whose fate is unknown, nobody can say what that one did
+  end
   return told.outcome == nil and (#told.done == 0 and #known.commits == 0 or is_done(told, known, told.done))
 end
 

@@ -113,7 +113,7 @@ static void push_verdict(lua_State *L, const pac_verdict *verdict) {
   lua_pushboolean(L, verdict->retryable);
   lua_setfield(L, -2, "retryable");
   if (verdict->retry_after_ms >= 0) {
-    lua_pushnumber(L, (lua_Number)verdict->retry_after_ms);
+    lpac_push_integer(L, verdict->retry_after_ms);
     lua_setfield(L, -2, "retry_after_ms");
   }
 }
@@ -121,7 +121,7 @@ static void push_verdict(lua_State *L, const pac_verdict *verdict) {
 /* core.judge(operation, facts) -> { next, kind, outcome, retryable, action,
 ** retry_after_ms }. facts: phase and failure (from the transport, when nothing
 ** was answered); status, is_json, has_error, error_type, error_code,
-** has_failure, state, retry_after (the header's text); retries, repeats,
+** has_failure, has_success, state, retry_after (the header's text); retries, repeats,
 ** rotated. */
 static int judge(lua_State *L) {
   const pac_operation *op = lpac_check_operation(L, 1);
@@ -141,6 +141,7 @@ static int judge(lua_State *L) {
     .error_code = code.data,
     .error_code_length = code.length,
     .has_failure = field_boolean(L, 2, "has_failure"),
+    .has_success = field_boolean(L, 2, "has_success"),
     .state = state.data,
     .state_length = state.length,
     .retry_after_ms = -1,
@@ -177,7 +178,7 @@ static int backoff_ms(lua_State *L) {
   if (pac_random_double(&draw) != PAC_OK) {
     return push_failure(L, "the system gives no random bytes");
   }
-  lua_pushnumber(L, (lua_Number)pac_backoff_full_jitter_ms(attempt, PAC_BACKOFF_BASE_MS, PAC_BACKOFF_CAP_MS, draw));
+  lpac_push_integer(L, pac_backoff_full_jitter_ms(attempt, PAC_BACKOFF_BASE_MS, PAC_BACKOFF_CAP_MS, draw));
   return 1;
 }
 
@@ -204,13 +205,13 @@ static int sleep_ms(lua_State *L) {
 
 /* core.now_ms() -> unix time in milliseconds. */
 static int now_ms(lua_State *L) {
-  lua_pushnumber(L, (lua_Number)pac_time_now_ms());
+  lpac_push_integer(L, pac_time_now_ms());
   return 1;
 }
 
 /* core.monotonic_ms() -> milliseconds of a clock that never goes back. */
 static int monotonic_ms(lua_State *L) {
-  lua_pushnumber(L, (lua_Number)pac_time_monotonic_ms());
+  lpac_push_integer(L, pac_time_monotonic_ms());
   return 1;
 }
 
@@ -223,7 +224,7 @@ static int parse_time(lua_State *L) {
   if (pac_time_parse(text, length, &instant) != PAC_OK) {
     return push_failure(L, "not a time in one of the documented forms");
   }
-  lua_pushnumber(L, (lua_Number)instant.unix_ms);
+  lpac_push_integer(L, instant.unix_ms);
   lua_pushboolean(L, instant.has_zone);
   return 2;
 }

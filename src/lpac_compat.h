@@ -78,6 +78,16 @@ static inline int lpac_to_integer(lua_State *L, int i, int64_t *out) {
   return 1;
 }
 
+/* Pushes a whole number: an integer where there are integers, so that it prints
+** without a ".0". LuaJIT prints it so anyway, up to 2^53. */
+static inline void lpac_push_integer(lua_State *L, int64_t value) {
+#if LUA_VERSION_NUM >= 503
+  lua_pushinteger(L, (lua_Integer)value);
+#else
+  lua_pushnumber(L, (lua_Number)value);
+#endif
+}
+
 /* Lua 5.3 and newer have integers that a double, and so JSON, cannot hold. */
 static inline int lpac_is_exact(lua_State *L, int i) {
 #if LUA_VERSION_NUM >= 503

@@ -78,9 +78,11 @@ static pac_verdict judge_silence(const pac_operation *op, const pac_facts *facts
 
 /* An error that the operation's table lists (contract 7 rows 39 and 40). It is
 ** repeated only when it came as the table has it, with its type and a 5xx: a
-** process that was begun and ended with ERROR is no request that failed. */
+** process that was begun and ended with ERROR is no request that failed. A code
+** alone, beside a 5xx, does not prove that nothing was done. */
 static pac_verdict judge_row(const pac_operation *op, const pac_facts *facts, const pac_error_row *row) {
-  pac_verdict verdict = fail(op, PAC_KIND_HTTP, row->retries > 0 ? PAC_FATE_UNKNOWN : PAC_FATE_REJECTED);
+  int is_proof = row->retries == 0 && (facts->status < 500 || has_type_of(facts, row));
+  pac_verdict verdict = fail(op, PAC_KIND_HTTP, is_proof ? PAC_FATE_REJECTED : PAC_FATE_UNKNOWN);
   verdict.action = row->action;
   if (row->retries > facts->repeats && facts->status >= 500 && has_type_of(facts, row)) {
     allow_retry(&verdict, facts, row->retries);
@@ -101,7 +103,7 @@ static pac_verdict judge_success(const pac_operation *op, const pac_facts *facts
     return fail(op, PAC_KIND_PROTOCOL, PAC_FATE_UNKNOWN);
   }
   /* Before any error in it: what was done for a part must not read as rejected. */
-  if (facts->status == 207 || facts->has_failure) {
+  if (facts->status == 207 || facts->has_failure || (facts->has_success && facts->has_error)) {
     return fail(op, PAC_KIND_PARTIAL, PAC_FATE_NONE);
   }
   if (facts->has_error || state_is(facts, "ERROR")) {
@@ -155,17 +157,20 @@ static pac_verdict judge_server_error(const pac_operation *op, const pac_facts *
   return verdict;
 }
 
-/* A refusal or an error beside PENDING or COMPLETE: the answer contradicts
-** itself, so it proves nothing. */
-static int contradicts_itself(const pac_facts *facts) {
+/* A refusal or an error beside PENDING or COMPLETE, or a refusal that lists what
+** was done: the answer contradicts itself, so it proves nothing. */
+static int contradicts_itself(const pac_operation *op, const pac_facts *facts) {
   int is_success = facts->status >= 200 && facts->status < 300;
   int is_partial = facts->status == 207 || facts->has_failure;
+  if (facts->has_success && !is_success && op->effect != PAC_READ) {
+    return 1;
+  }
   return is_under_way(facts) && (!is_success || (facts->has_error && !is_partial));
 }
 
 static pac_verdict judge_answer(const pac_operation *op, const pac_facts *facts) {
   int status = facts->status;
-  if (contradicts_itself(facts)) {
+  if (contradicts_itself(op, facts)) {
     return fail(op, PAC_KIND_PROTOCOL, PAC_FATE_UNKNOWN);
   }
   if (status >= 200 && status < 300) {

@@ -53,6 +53,7 @@ typedef struct pac_facts {
   const char *error_code; /* its appErrorCode; NULL for none */
   size_t error_code_length;
   int has_failure;   /* a failure list with something in it */
+  int has_success;   /* a list of what was done with something in it */
   const char *state; /* the operation's state field; NULL for none, empty when it is no string */
   size_t state_length;
   int64_t retry_after_ms; /* -1: not given */

@@ -4,15 +4,17 @@
 -- requests as that allows, and puts the answers together again. Nothing is sent when any batch breaks the contract.
 --
 -- What became of each token stands in an account, a list in the order of the payload:
--- `{ token = | barcode =, state =, error = }`. The states:
+-- `{ token =, state =, error = }`, with `barcode` and `accessId` for a barcode. The states:
 --
 -- * `done`: the service did it
 -- * `failed`: the service says of this token that it did not; `error` has its `type`, `app_error_code`,
 --   `developer_message`
 -- * `rejected`: the whole batch was refused, nothing of it was done
 -- * `not_sent`: its batch never left
--- * `unknown`: it may have been done or not
+-- * `unknown`: it may have been done or not; of a verify: the answer does not name it
 -- @module paciolan.bulk
+local account = require "paciolan.bulk.account"
+local batches = require "paciolan.bulk.batches"
 local call = require "paciolan.call"
 local core = require "paciolan.core"
 local errors = require "paciolan.errors"
@@ -20,46 +22,19 @@ local json = require "paciolan.json"
 
 local bulk = {}
 
--- Where each payload holds its tokens, and what one does with them in the words of a message. `entries`: a list of
--- entries that hold tokens or barcodes.
+-- Where each payload holds its tokens, what one does with them in the words of a message, and which list of the answer
+-- says so. `entries`: the payload holds a list of entries with tokens or barcodes.
 local helpers = {
-  lock_all = { operation = "tickets.lock", path = { "listing", "tokens" }, done = "locked" },
-  unlock_all = { operation = "tickets.unlock", path = { "tokens" }, done = "unlocked" },
+  lock_all = { operation = "tickets.lock", path = { "listing", "tokens" }, done = "locked", done_list = "success" },
+  unlock_all = { operation = "tickets.unlock", path = { "tokens" }, done = "unlocked", done_list = "success" },
   verify_all = { operation = "tickets.verify", path = { "tickets" }, entries = { "tokens", "barcodes" },
-    done = "verified" },
-  print_all = { operation = "tickets.print", path = { "tokens" }, done = "printed" },
+    done = "verified", done_list = "success" },
+  print_all = { operation = "tickets.print", path = { "tokens" }, done = "printed", done_list = "tickets" },
 }
 
 -- How many batches are under way at once. What must not be doubled goes step by step, so that a failure in the middle
 -- leaves as little as possible in between.
 local AT_ONCE, AT_ONCE_OF_ONCE = 16, 1
-
--- --- cutting ----------------------------------------------------------------------------------------------------
-
--- The length of a list, or nil when it is none. Raw, like every reading of a payload.
-local function length_of(value)
-  if type(value) ~= "table" then
-    return nil
-  end
-  local count = 0
-  for _ in next, value do
-    count = count + 1
-  end
-  for i = 1, count do
-    if rawget(value, i) == nil then
-      return nil
-    end
-  end
-  return count
-end
-
-local function slice(list, first, last)
-  local part = {}
-  for i = first, last do
-    part[#part + 1] = rawget(list, i)
-  end
-  return part
-end
 
 local function copy(object)
   local result = {}
@@ -67,265 +42,6 @@ local function copy(object)
     result[key] = value
   end
   return result
-end
-
--- A copy of the payload with another value at the path; everything beside the path is shared.
-local function with(payload, path, value, depth)
-  local key = path[depth or 1]
-  if not key then
-    return value
-  end
-  local result = copy(payload)
-  result[key] = with(rawget(payload, key), path, value, (depth or 1) + 1)
-  return result
-end
-
-local function at(payload, path)
-  for _, key in ipairs(path) do
-    payload = type(payload) == "table" and rawget(payload, key) or nil
-  end
-  return payload
-end
-
-local function text_of(item)
-  if type(item) == "table" then
-    item = rawget(item, "token")
-  end
-  return type(item) == "string" and item or nil
-end
-
--- A batch is `{ payload, items, places }`: `items` are the rows of the account it answers for, `places` maps a list
--- in the batch to the same list in the caller's payload: `{ prefix, caller's prefix, offset }`.
-
-local function cut_list(payload, path, list, count, size)
-  local batches, prefix = {}, "/" .. table.concat(path, "/")
-  for first = 1, count, size do
-    local part = slice(list, first, math.min(first + size - 1, count))
-    local items = {}
-    for i, item in ipairs(part) do
-      items[i] = { token = text_of(item) }
-    end
-    batches[#batches + 1] = { payload = with(payload, path, part), items = items,
-      places = { { prefix, prefix, first - 1 } } }
-  end
-  return batches
-end
-
--- The one list that an entry of verify holds, or nil when it is not so simple; then the check has the word.
-local function list_of_entry(entry, names)
-  local found
-  for _, name in ipairs(names) do
-    local list = type(entry) == "table" and rawget(entry, name) or nil
-    if list ~= nil then
-      if found or not length_of(list) or length_of(list) == 0 then
-        return nil
-      end
-      found = name
-    end
-  end
-  return found
-end
-
--- Packs entries one after another, each batch filled to the last place. `one_each`: a call takes a single entry.
-local function cut_entries(payload, helper, entries, count, size, one_each)
-  local batches, batch, room = {}, nil, 0
-  local prefix = "/" .. table.concat(helper.path, "/")
-  for e = 1, count do
-    local entry = rawget(entries, e)
-    local name = list_of_entry(entry, helper.entries)
-    if not name then
-      return nil
-    end
-    local list, position = rawget(entry, name), 1
-    local total = length_of(list)
-    while position <= total do
-      if room == 0 or (one_each and position == 1) or not batch then
-        batch, room = { entries = {}, items = {}, places = {} }, size
-        batches[#batches + 1] = batch
-      end
-      local last = math.min(position + room - 1, total)
-      batch.entries[#batch.entries + 1] = with(entry, { name }, slice(list, position, last))
-      batch.places[#batch.places + 1] = { ("%s/%d/%s"):format(prefix, #batch.entries - 1, name),
-        ("%s/%d/%s"):format(prefix, e - 1, name), position - 1 }
-      batch.places[#batch.places + 1] = { ("%s/%d"):format(prefix, #batch.entries - 1),
-        ("%s/%d"):format(prefix, e - 1) }
-      for i = position, last do
-        batch.items[#batch.items + 1] = { [name == "barcodes" and "barcode" or "token"] = text_of(rawget(list, i)) }
-      end
-      room, position = room - (last - position + 1), last + 1
-    end
-  end
-  for _, one in ipairs(batches) do
-    one.payload = with(payload, helper.path, one.entries)
-  end
-  return batches
-end
-
--- An object stands for a list of one where the documents disagree (contract 7 row 5).
-local function as_entries(value, helper)
-  if type(value) == "table" and list_of_entry(value, helper.entries) then
-    return { value }
-  end
-  return value
-end
-
-local function field_at(fields, path, depth)
-  for _, field in ipairs(fields) do
-    if field.name == path[depth] then
-      return path[depth + 1] and field_at(field.fields, path, depth + 1) or field
-    end
-  end
-end
-
-local function size_of(helper)
-  local field = field_at(call.operations[helper.operation].body.fields, helper.path, 1)
-  if helper.entries then
-    field = field_at(field.fields, helper.entries, #helper.entries)
-  end
-  return field.batch_items
-end
-
--- The batches; the payload as it is where it cannot be cut, for the check to say what is wrong with it.
-local function cut(payload, helper, config)
-  local list, size = at(payload, helper.path), size_of(helper)
-  if helper.entries then
-    list = as_entries(list, helper)
-  end
-  local count, batches = length_of(list), nil
-  if count and count > 0 and helper.entries then
-    batches = cut_entries(payload, helper, list, count, size, config.shapes.verify == "object")
-  elseif count and count > 0 then
-    batches = cut_list(payload, helper.path, list, count, size)
-  end
-  return batches or { { payload = payload, items = {}, places = {} } }
-end
-
--- --- checking ---------------------------------------------------------------------------------------------------
-
--- "/listing/tokens/3/token" of the second batch is "/listing/tokens/103/token" of the payload.
-local function place_in_payload(batch, path)
-  for _, place in ipairs(batch.places) do
-    local prefix, real, offset = place[1], place[2], place[3]
-    if path:sub(1, #prefix) == prefix and (path:sub(#prefix + 1, #prefix + 1) == "/" or #path == #prefix) then
-      local rest = path:sub(#prefix + 1)
-      if offset then
-        rest = rest:gsub("^/(%d+)", function(index) return ("/%d"):format(index + offset) end)
-      end
-      return real .. rest
-    end
-  end
-  return path
-end
-
-local function add_violations(found, seen, batch, violations)
-  for _, problem in ipairs(violations) do
-    local path = place_in_payload(batch, problem.path)
-    local key = path .. "\0" .. problem.rule
-    if not seen[key] then
-      seen[key] = true
-      found[#found + 1] = { path = path, rule = problem.rule, message = problem.message }
-    end
-  end
-end
-
--- A token that stands twice would fail in the second batch because of the first.
-local function add_duplicates(found, helper, batches)
-  if call.operations[helper.operation].effect ~= "once" then
-    return
-  end
-  local seen, index = {}, 0
-  local prefix = "/" .. table.concat(helper.path, "/")
-  for _, batch in ipairs(batches) do
-    for _, item in ipairs(batch.items) do
-      if item.token and seen[item.token] then
-        found[#found + 1] = { path = ("%s/%d"):format(prefix, index), rule = "unique",
-          message = ("is the same token as item %d"):format(seen[item.token]) }
-      elseif item.token then
-        seen[item.token] = index
-      end
-      index = index + 1
-    end
-  end
-end
-
-local function check(helper, batches, options)
-  local found, seen = {}, {}
-  for _, batch in ipairs(batches) do
-    local ok, violations = core.check(helper.operation, batch.payload, options)
-    if not ok then
-      add_violations(found, seen, batch, violations)
-    end
-  end
-  add_duplicates(found, helper, batches)
-  return found
-end
-
--- --- the account ------------------------------------------------------------------------------------------------
-
-local function text_or_nil(value)
-  return type(value) == "string" and value or nil
-end
-
--- What an answer says of single tokens: by token or barcode `{ state, error }`. Lists of what was done and lists of
--- failures stand at different depths (contract 2.4 to 2.7).
-local FATE_DEPTH = 6
-
-local function read_fates(value, fates, failed, depth)
-  if type(value) ~= "table" or depth > FATE_DEPTH then
-    return
-  end
-  for key, item in pairs(value) do
-    read_fates(item, fates, failed or key == "failure", depth + 1)
-  end
-  for _, key in ipairs { "token", "barcode" } do
-    local name = text_or_nil(value[key])
-    if name and failed then
-      fates[name] = { state = "failed", error = { type = text_or_nil(value.type),
-        app_error_code = text_or_nil(value.appErrorCode), developer_message = text_or_nil(value.developerMessage) } }
-    elseif name and not fates[name] then
-      fates[name] = { state = "done" }
-    end
-  end
-end
-
--- What holds for a token that the answer does not name. A refused batch was refused as a whole; in a partial answer
--- nothing can be said of it (contract 7 row 42).
-local function state_of_others(err)
-  if not err then
-    return "done"
-  elseif err.kind == "partial" then
-    return "unknown"
-  elseif err.outcome then
-    return err.outcome
-  end
-  return err.kind == "http" and err.status < 500 and "rejected" or "unknown"
-end
-
--- An answer is believed token by token when it was made for that: a partial one, or a refusal that lists failures.
-local function settle(batch, result, err)
-  local fates, others = {}, state_of_others(err)
-  if err and (err.kind == "partial" or others == "rejected") then
-    read_fates(err.body or result, fates, false, 1)
-  end
-  for _, item in ipairs(batch.items) do
-    local fate = fates[item.token or item.barcode]
-    if fate and (err.kind == "partial" or fate.state == "failed") then
-      item.state, item.error = fate.state, fate.error
-    else
-      item.state = others
-    end
-  end
-end
-
-local function account_of(batches)
-  local account, counts = {}, { done = 0, failed = 0, rejected = 0, not_sent = 0, unknown = 0 }
-  for _, batch in ipairs(batches) do
-    for _, item in ipairs(batch.items) do
-      account[#account + 1] = item
-      counts[item.state] = counts[item.state] + 1
-    end
-  end
-  return account, counts
 end
 
 -- --- merging ----------------------------------------------------------------------------------------------------
@@ -392,9 +108,9 @@ local function deep_copy(value)
 end
 
 -- One answer of the form of a single one: lists one after another, ids once each.
-local function merged(batches)
+local function merged(list)
   local result
-  for _, batch in ipairs(batches) do
+  for _, batch in ipairs(list) do
     local body = batch.result or (batch.err and batch.err.body)
     if type(body) == "table" then
       result = result or {}
@@ -414,12 +130,26 @@ local function deadline_error(helper)
   }
 end
 
-local function send_all(config, helper, batches, options, limit)
+-- A raise, such as that of a caller's own transport or store, must not cost the account of what is done already.
+local function run_batch(config, helper, batch, options)
+  local ok, result, err, response = pcall(call.run, config, helper.operation, batch.payload, options)
+  if ok then
+    batch.result, batch.err, batch.response = result, err, response
+    return
+  end
+  local is_write = call.operations[helper.operation].effect ~= "read"
+  batch.err = errors.new {
+    kind = "canceled", operation = helper.operation, outcome = is_write and "unknown" or nil, attempts = 0,
+    retryable = false, message = "the call raised: " .. tostring(result),
+  }
+end
+
+local function send_all(config, helper, list, options, limit)
   local is_once = call.operations[helper.operation].effect == "once"
   local ends_at_ms = core.monotonic_ms() + (options.deadline_ms or config.deadline_ms)
   local has_failed = false
   local tasks = {}
-  for i, batch in ipairs(batches) do
+  for i, batch in ipairs(list) do
     tasks[i] = function()
       if has_failed and is_once then
         return
@@ -429,7 +159,7 @@ local function send_all(config, helper, batches, options, limit)
       if own.deadline_ms < 1 then
         batch.err = deadline_error(helper)
       else
-        batch.result, batch.err, batch.response = call.run(config, helper.operation, batch.payload, own)
+        run_batch(config, helper, batch, own)
       end
       has_failed = has_failed or batch.err ~= nil
     end
@@ -437,10 +167,10 @@ local function send_all(config, helper, batches, options, limit)
   require("paciolan.concurrent").run(tasks, { limit = limit })
 end
 
-local function settle_all(batches)
-  for _, batch in ipairs(batches) do
+local function settle_all(helper, list)
+  for _, batch in ipairs(list) do
     if batch.result or batch.err then
-      settle(batch, batch.result, batch.err)
+      account.settle(helper, batch)
     else
       for _, item in ipairs(batch.items) do
         item.state = "not_sent"
@@ -449,23 +179,23 @@ local function settle_all(batches)
   end
 end
 
-local function response_of(batches, account, started_at_ms)
+local function response_of(list, items, started_at_ms)
   local responses, attempts = {}, 0
-  for _, batch in ipairs(batches) do
+  for _, batch in ipairs(list) do
     local response = batch.response or (batch.err and batch.err.response)
     if response then
       responses[#responses + 1] = response
       attempts = attempts + response.attempts
     end
   end
-  return { batches = #batches, responses = responses, attempts = attempts, tokens = account, headers = {},
+  return { batches = #list, responses = responses, attempts = attempts, tokens = items, headers = {},
     elapsed_ms = core.monotonic_ms() - started_at_ms }
 end
 
 -- --- the error --------------------------------------------------------------------------------------------------
 
-local function message_of(helper, account, counts)
-  local parts = { ("%d of %d are %s"):format(counts.done, #account, helper.done) }
+local function message_of(helper, items, counts)
+  local parts = { ("%d of %d are %s"):format(counts.done, #items, helper.done) }
   for _, state in ipairs { "failed", "rejected", "unknown", "not_sent" } do
     if counts[state] > 0 then
       parts[#parts + 1] = ("%d %s"):format(counts[state], (state:gsub("_", " ")))
@@ -474,12 +204,12 @@ local function message_of(helper, account, counts)
   return table.concat(parts, ", ")
 end
 
-local function errors_of(batches)
-  local list = {}
-  for _, batch in ipairs(batches) do
-    list[#list + 1] = batch.err
+local function errors_of(list)
+  local found = {}
+  for _, batch in ipairs(list) do
+    found[#found + 1] = batch.err
   end
-  return list
+  return found
 end
 
 local function worst_outcome(counts)
@@ -490,26 +220,39 @@ local function worst_outcome(counts)
   end
 end
 
+local function are_retryable(list)
+  for _, err in ipairs(list) do
+    if not err.retryable then
+      return false
+    end
+  end
+  return true
+end
+
+-- An answer of 200 that lists some of the tokens only: no batch has an error, and still nobody may take it for done.
+local function unnamed_error(helper)
+  return { kind = "partial", operation = helper.operation,
+    message = "the service answered without naming every token" }
+end
+
 -- The first batch's own error where nothing at all was done, else a partial one. `body` is the merged answer and
 -- `tokens` the account.
-local function failure(helper, batches, response, counts)
-  local list = errors_of(batches)
-  local first = list[1]
-  local err = {}
-  for key, value in pairs(first) do
-    err[key] = value
-  end
-  local is_write = call.operations[helper.operation].effect ~= "read"
+local function failure(helper, list, response, counts)
+  local found = errors_of(list)
+  local first = found[1] or unnamed_error(helper)
+  local err = copy(first)
+  local effect = call.operations[helper.operation].effect
+  local is_write = effect ~= "read"
   if counts.done > 0 or first.kind == "partial" then
     err.kind, err.retryable, err.retry_after_ms = "partial", false, nil
     err.outcome = is_write and counts.unknown > 0 and "unknown" or nil
   else
     err.outcome = is_write and worst_outcome(counts) or nil
-    err.retryable = first.retryable and (not is_write or err.outcome == first.outcome)
+    err.retryable = are_retryable(found) and (effect ~= "once" or err.outcome ~= "unknown")
   end
-  err.message = message_of(helper, response.tokens, counts)
-    .. (#batches > 1 and ("; the first of %d errors: "):format(#list) or ": ") .. first.message
-  err.body, err.tokens, err.errors = merged(batches), response.tokens, list
+  local more = #found > 1 and ("; the first of %d errors: "):format(#found) or ": "
+  err.message = message_of(helper, response.tokens, counts) .. more .. first.message
+  err.body, err.tokens, err.errors = merged(list), response.tokens, found
   err.attempts, err.response = response.attempts, response
   return errors.new(err)
 end
@@ -533,22 +276,23 @@ function bulk.run(config, name, payload, options)
   options = copy(options or {})
   local limit = options.limit or (operation.effect == "once" and AT_ONCE_OF_ONCE or AT_ONCE)
   options.limit = nil
-  local batches = cut(payload, helper, config)
-  local violations = check(helper, batches, { shapes = config.shapes,
+  local list = batches.cut(payload, helper, config)
+  local violations = batches.check(helper, list, { shapes = config.shapes,
     organization_id = options.organization_id or config.organization_id })
   if #violations > 0 then
     local err = errors.validation(helper.operation, violations, operation.effect ~= "read" and "not_sent" or nil)
     err.response = response_of({}, {}, started_at_ms)
     return nil, err
   end
-  send_all(config, helper, batches, options, limit)
-  settle_all(batches)
-  local account, counts = account_of(batches)
-  local response = response_of(batches, account, started_at_ms)
-  if #errors_of(batches) > 0 then
-    return nil, failure(helper, batches, response, counts)
+  send_all(config, helper, list, options, limit)
+  settle_all(helper, list)
+  local items, counts = account.of(list)
+  local response = response_of(list, items, started_at_ms)
+  local is_done = operation.effect == "read" or counts.done == #items
+  if #errors_of(list) > 0 or not is_done then
+    return nil, failure(helper, list, response, counts)
   end
-  return merged(batches), nil, response
+  return merged(list), nil, response
 end
 
 --- The names of the helpers and the operation behind each.

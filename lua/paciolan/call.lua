@@ -155,7 +155,8 @@ local function read_answer(operation, answer)
   return {
     status = answer.status, is_json = true, has_error = has_error(body),
     error_type = text_or_nil(detail.type), error_code = text_or_nil(detail.appErrorCode),
-    has_failure = has_failure(body, 1), state = state_of(operation, body), retry_after = answer.headers["retry-after"],
+    has_failure = has_failure(body, 1), has_success = is_filled(body.success), state = state_of(operation, body),
+    retry_after = answer.headers["retry-after"],
   }, body, detail
 end
 
@@ -345,7 +346,8 @@ end
 -- A later attempt that was refused or never left says nothing about an earlier one whose fate is unknown, and it does
 -- not make that one fit to be sent again.
 local function remember(state, failed)
-  if state.last_error and state.last_error.outcome == "unknown" and failed.outcome then
+  local was_unknown = state.last_error and state.last_error.outcome == "unknown"
+  if was_unknown and (failed.outcome or failed.kind == "partial") then
     failed.outcome = "unknown"
     failed.retryable = failed.retryable and state.operation.effect ~= "once"
   end

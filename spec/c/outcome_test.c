@@ -110,6 +110,9 @@ static const situation situations[] = {
   { "207 ERROR",
     { JSON(207), STATE("ERROR") },
     { FAIL(PARTIAL, NOTHING), FAIL(PARTIAL, NOTHING), FAIL(PARTIAL, NOTHING) } },
+  { "200 with an error beside what was done",
+    { ERROR(200), .has_success = 1 },
+    { FAIL(PARTIAL, NOTHING), FAIL(PARTIAL, NOTHING), FAIL(PARTIAL, NOTHING) } },
   { "207 with a page", { PAGE(207) }, NOBODY_KNOWS(PROTOCOL) },
 
   /* redirects are never followed */
@@ -129,6 +132,9 @@ static const situation situations[] = {
   { "409", { ERROR(409) }, CLIENT(HTTP) },
   { "422", { ERROR(422) }, CLIENT(HTTP) },
   { "422 with failures", { ERROR(422), .has_failure = 1 }, CLIENT(HTTP) },
+  { "422 with something done",
+    { ERROR(422), .has_success = 1 },
+    { FAIL(HTTP, NOTHING), FAIL(PROTOCOL, UNKNOWN), FAIL(PROTOCOL, UNKNOWN) } },
   { "426", { PAGE(426) }, CLIENT(PROTOCOL) },
   { "408", { PAGE(408) }, SERVER(PROTOCOL) },
   { "401", { ERROR(401) }, { REFRESH(AUTH, NOTHING), REFRESH(AUTH, REJECTED), REFRESH(AUTH, REJECTED) } },
@@ -153,6 +159,9 @@ static const situation situations[] = {
   { "500 after all repetitions",
     { ERROR(500), .repeats = 2 },
     { LATER(HTTP, NOTHING), LATER(HTTP, UNKNOWN), FAIL(HTTP, UNKNOWN) } },
+  { "500 with something done",
+    { ERROR(500), .has_success = 1 },
+    { RETRY(HTTP, NOTHING), FAIL(PROTOCOL, UNKNOWN), FAIL(PROTOCOL, UNKNOWN) } },
   { "599", { JSON(599) }, SERVER(PROTOCOL) },
 };
 
@@ -354,9 +363,11 @@ static void test_the_code_decides_where_the_type_is_not_known(void **state) {
     expectation expected;
     const char *action;
   } rows[] = {
-    { "transfers.initiate", NULL, "MS-422", 500, FAIL(HTTP, REJECTED), "inform_provider" },
-    { "transfers.initiate", "", "MS-422", 500, FAIL(HTTP, REJECTED), "inform_provider" },
-    { "transfers.initiate", "ANOTHER", "MS-422", 500, FAIL(HTTP, REJECTED), "inform_provider" },
+    { "transfers.initiate", NULL, "MS-422", 400, FAIL(HTTP, REJECTED), "inform_provider" },
+    { "transfers.initiate", "", "MS-422", 422, FAIL(HTTP, REJECTED), "inform_provider" },
+    { "transfers.initiate", "ANOTHER", "MS-422", 400, FAIL(HTTP, REJECTED), "inform_provider" },
+    { "transfers.initiate", NULL, "MS-422", 500, FAIL(HTTP, UNKNOWN), "inform_provider" },
+    { "transfers.initiate", "ANOTHER", "MS-422", 504, FAIL(HTTP, UNKNOWN), "inform_provider" },
     { "transfers.initiate", NULL, "MS-500", 500, FAIL(HTTP, UNKNOWN), "inform_provider" },
     { "transfers.initiate", NULL, "MS-500", 400, FAIL(HTTP, UNKNOWN), "inform_provider" },
     { "transfers.initiate", "UNPROCESSABLE_ENTITY", "MS-500", 500, FAIL(HTTP, REJECTED), "inform_provider" },

@@ -98,12 +98,14 @@ describe("an answer that is no success, by the rows of the discrepancies", funct
       assert.equal(1, requests)
     end
     for _, kind in ipairs { false, "A_NEW_TYPE" } do
-      local err, requests = expect_error("transfers.initiate", 500, error_body(kind or nil, "MS-422"))
-      assert.equal("rejected", err.outcome)
-      assert.equal("inform_provider", err.action)
-      assert.equal(1, requests)
+      for status, outcome in pairs { [400] = "rejected", [422] = "rejected", [500] = "unknown" } do
+        local told, sent = expect_error("transfers.initiate", status, error_body(kind or nil, "MS-422"))
+        assert.equal(outcome, told.outcome) -- a code alone does not prove that a failing server did nothing
+        assert.equal("inform_provider", told.action)
+        assert.equal(1, sent)
+      end
       -- The three repetitions are documented for a type, and a code alone does not earn them.
-      err, requests = expect_error("transfers.initiate", 500, error_body(kind or nil, "MS-500"))
+      local err, requests = expect_error("transfers.initiate", 500, error_body(kind or nil, "MS-500"))
       assert.equal("unknown", err.outcome)
       assert.is_false(err.retryable)
       assert.equal("inform_provider", err.action)
