@@ -1,11 +1,13 @@
 --- The life of a token, against the sandbox over sockets. How often the service was asked is read from its own ledger.
 
 local cjson = require("cjson").new()
+local concurrent = require("paciolan.concurrent")
 local core = require("paciolan.core")
 local errors = require("paciolan.errors")
 local market = require("support.market")
 local paciolan = require("paciolan")
 local peers = require("support.peers")
+local scripted = require("support.scripted")
 
 -- When a token ends, as the service writes it.
 local function in_seconds(seconds)
@@ -476,5 +478,302 @@ describe("the token of a link", function()
       end
     end
     assert.same({ "exchange true", "refresh true", "refresh true", "refresh false" }, steps)
+  end)
+end)
+
+-- --- renewals of one client: hooks, stores that yield or raise, deadlines, tasks ----------------------------------
+
+local FAR = "2099-01-01T00:00:00.000000000Z"
+
+-- In a task others run meanwhile; elsewhere nothing is waited for.
+local function give_way(ms)
+  local loop = concurrent.loop()
+  if loop then
+    loop:sleep(ms)
+  end
+end
+
+-- A client of a service that takes each refresh token once, beginning with R0, or of one that answers token calls with
+-- `answer`. `sent` lists the refresh tokens and `timeouts_ms` the time each token call was given.
+local function single_use(overrides, answer)
+  local service = { sent = {}, timeouts_ms = {}, reused = 0, current = "R0", calls = 0 }
+  local function grant(request)
+    local token = cjson.decode(request.body).refreshToken
+    service.sent[#service.sent + 1] = token
+    service.timeouts_ms[#service.timeouts_ms + 1] = request.timeout_ms
+    give_way(5)
+    if answer then
+      return answer
+    elseif token ~= service.current then
+      service.reused = service.reused + 1
+      return { status = 400, body = '{"error":{"type":"X"}}' }
+    end
+    service.current = ("R%d"):format(#service.sent)
+    return { status = 200, body = cjson.encode { accessToken = ("A%d"):format(#service.sent), expiration = FAR,
+      refreshToken = service.current, tokenType = "Bearer" } }
+  end
+  local settings = { auth = { refresh_token = "R0" }, organization_id = "999" }
+  for name, value in pairs(overrides or {}) do
+    settings[name] = value
+  end
+  local link, transport = scripted.client({ function(request)
+    if request.url:find("/v1/auth/token", 1, true) then
+      return grant(request)
+    end
+    service.calls = service.calls + 1
+    service.authorization = scripted.header(request, "Authorization")
+    return { status = 200, body = "[]" }
+  end }, settings)
+  transport.sleep = function(_, ms) give_way(ms) end
+  return link, service, transport
+end
+
+-- A store in memory; `hooks.get` runs between a value's reading and its delivery, `hooks.put` before a value is kept.
+local function store_with(hooks)
+  local inner = paciolan.store.memory()
+  local function run(name)
+    if hooks[name] then
+      hooks[name]()
+    end
+  end
+  return {
+    get = function(_, key)
+      local value = inner:get(key)
+      run("get")
+      return value
+    end,
+    put = function(_, ...)
+      run("put")
+      return inner:put(...)
+    end,
+  }
+end
+
+local function run_tasks(count, task)
+  local tasks = {}
+  for i = 1, count do
+    tasks[i] = function() return task(i) end
+  end
+  return paciolan.concurrent(tasks, { limit = count })
+end
+
+describe("the event of a rotation", function()
+  it("comes when the new pair is stored: a hook gets it, without another token call", function()
+    local link, service, told
+    link, service = single_use { on_event = function(event)
+      if event.type == "rotation" then
+        told = { event.ok, (assert(link.auth:token())).accessToken }
+      end
+    end }
+    assert(link.catalog:events())
+    assert.same({ true, "A1" }, told)
+    assert.same({ "R0" }, service.sent)
+    assert(link.auth:rotate())
+    assert.same({ true, "A2" }, told)
+    assert.same({ "R0", "R1" }, service.sent)
+  end)
+
+  for name, fail in pairs {
+    ["fails"] = function() return nil, errors.store("full") end, ["raises"] = function() error("boom", 0) end,
+  } do
+    it("tells of a store that " .. name, function()
+      local events = {}
+      local link = single_use { store = { get = function() end, put = fail }, on_event = function(event)
+        if event.type == "rotation" then
+          events[#events + 1] = { event.ok, event.kind, event.step }
+        end
+      end }
+      pcall(link.auth.token, link.auth)
+      assert.same({ { false, "store", "refresh" } }, events)
+    end)
+  end
+end)
+
+describe("a refresh token goes out once", function()
+  for name, hooks in pairs {
+    ["put yields"] = { put = function() give_way(7) end },
+    ["get yields"] = { get = function() give_way(7) end },
+    ["get and put yield"] = { get = function() give_way(7) end, put = function() give_way(7) end },
+  } do
+    it("when the store's " .. name, function()
+      local link, service = single_use { store = store_with(hooks) }
+      local results = run_tasks(8, function(i)
+        give_way(i * 2)
+        return link.catalog:events()
+      end)
+      for _, entry in ipairs(results) do
+        assert.is_table(entry[1], tostring(entry[2]))
+      end
+      assert.same({ "R0" }, service.sent)
+    end)
+  end
+
+  it("when the store's put raises, which is raised on; the pair is stored by the next call", function()
+    local hooks = { put = function() error("the disk is gone", 0) end }
+    local link, service = single_use { store = store_with(hooks) }
+    for _ = 1, 2 do
+      local ok, problem = pcall(link.catalog.events, link.catalog)
+      assert.is_false(ok)
+      assert.equal("the disk is gone", problem)
+    end
+    hooks.put = nil
+    assert(link.catalog:events())
+    assert.equal("Bearer A1", service.authorization)
+    assert.same({ "R0" }, service.sent)
+  end)
+
+  it("when a pair that the store refused is written by several tasks", function()
+    local is_broken, puts = true, 0
+    local inner = paciolan.store.memory()
+    local link, service = single_use { store = {
+      get = function(_, key)
+        give_way(1)
+        return inner:get(key)
+      end,
+      put = function(_, ...)
+        puts = puts + 1
+        give_way(7)
+        if is_broken then
+          return nil, errors.store("full")
+        end
+        return inner:put(...)
+      end,
+    } }
+    for _, entry in ipairs(run_tasks(6, function() return link.catalog:events() end)) do
+      assert.equal("store", entry[2].kind)
+    end
+    assert.equal(1, puts)
+    is_broken = false
+    for _, entry in ipairs(run_tasks(6, function() return link.catalog:events() end)) do
+      assert.is_table(entry[1], tostring(entry[2]))
+    end
+    assert.equal(2, puts)
+    assert.same({ "R0" }, service.sent)
+  end)
+
+  it("when several tasks rotate", function()
+    local link, service = single_use()
+    for _, entry in ipairs(run_tasks(3, function() return link.auth:rotate() end)) do
+      assert.is_table(entry[1], tostring(entry[2]))
+    end
+    assert.same({ "R0", "R1", "R2" }, service.sent)
+    assert.equal(0, service.reused)
+  end)
+end)
+
+describe("the token call of a call with a short deadline", function()
+  it("has the client's own time for its answer", function()
+    local link, service = single_use { timeout_ms = 7000 }
+    assert(link.catalog:events({}, { deadline_ms = 900, timeout_ms = 100 }))
+    assert.same({ 7000 }, service.timeouts_ms)
+  end)
+
+  it("has the client's deadline where that is shorter", function()
+    local link, service = single_use { deadline_ms = 5000 }
+    assert(link.catalog:events({}, { deadline_ms = 900 }))
+    assert.same({ 5000 }, service.timeouts_ms)
+  end)
+
+  it("has it in a repetition too", function()
+    local link, service, transport = single_use({ retries = 1 }, { kind = "network", phase = "not_sent" })
+    local waits = 0
+    transport.sleep = function() waits = waits + 1 end
+    local _, err = link.catalog:events({}, { deadline_ms = 5000 })
+    assert.equal("network", err.kind)
+    assert.same({ 1, 30000, 30000 }, { waits, service.timeouts_ms[1], service.timeouts_ms[2] })
+  end)
+
+  local function with_set(seconds_left)
+    return { auth = { access_token = "old", refresh_token = "R0", expiration = in_seconds(seconds_left) } }
+  end
+
+  it("is left to a later one when the old token still serves", function()
+    local link, service = single_use(with_set(180))
+    assert(link.catalog:events({}, { deadline_ms = 900 }))
+    assert.same({ "Bearer old", 0 }, { service.authorization, #service.sent })
+    assert(link.catalog:events())
+    assert.same({ "Bearer A1", 1 }, { service.authorization, #service.sent })
+  end)
+
+  it("is made in the token's last minute all the same", function()
+    local link, service = single_use(with_set(30))
+    assert(link.catalog:events({}, { deadline_ms = 900 }))
+    assert.same({ "Bearer A1", 1 }, { service.authorization, #service.sent })
+  end)
+
+  it("is not begun after the deadline", function()
+    local link, service = single_use()
+    local set, err = link.auth:acquire { ends_at_ms = core.monotonic_ms(), retries = 2 }
+    assert.is_nil(set)
+    assert.same({ "timeout", "not_sent", true }, { err.kind, err.outcome, err.retryable })
+    assert.same({}, service.sent)
+  end)
+end)
+
+describe("a renewal that fails", function()
+  for name, row in pairs {
+    ["in the service"] = { { status = 503, body = '{"error":{"type":"X"}}' }, "http" },
+    ["without an answer"] = { { kind = "timeout", phase = "unknown" }, "timeout" },
+    ["because the service asks to wait"] = { { status = 429, headers = { ["retry-after"] = "60" },
+      body = '{"error":{"type":"X"}}' }, "rate_limit" },
+  } do
+    it(name .. " fails for all tasks that waited for it", function()
+      local link, service = single_use(nil, row[1])
+      local results = run_tasks(16, function(i)
+        if i % 2 == 0 then
+          return link.tickets:unlock { tokens = { "T" } }
+        end
+        return link.catalog:events()
+      end)
+      for i, entry in ipairs(results) do
+        local is_write = i % 2 == 0
+        assert.same({ row[2], is_write and "tickets.unlock" or "catalog.events" },
+          { entry[2].kind, entry[2].operation })
+        assert.equal(is_write and "not_sent" or nil, entry[2].outcome)
+        assert.truthy(entry[2].message:find("^token call: "))
+      end
+      assert.same({ "R0" }, service.sent)
+      assert.equal(0, service.calls)
+    end)
+  end
+
+  it("is tried again by a call that comes later", function()
+    local link, service = single_use(nil, { status = 503, body = '{"error":{"type":"X"}}' })
+    run_tasks(4, function() return link.catalog:events() end)
+    run_tasks(4, function() return link.catalog:events() end)
+    assert.same({ "R0", "R0" }, service.sent)
+  end)
+
+  it("gives each of those who waited an error of its own", function()
+    local link, service = single_use(nil, { status = 503, body = '{"error":{"type":"X"}}' })
+    local results = run_tasks(3, function(i)
+      if i == 3 then
+        return link.auth:rotate()
+      end
+      return link.auth:token()
+    end)
+    assert.equal(1, #service.sent)
+    for i, entry in ipairs(results) do
+      assert.same({ "http", 503, "auth.token" }, { entry[2].kind, entry[2].status, entry[2].operation })
+      assert.are_not.equal(results[i % 3 + 1][2], entry[2])
+    end
+  end)
+
+  it("lets all go on with a token that still serves", function()
+    local link, service = single_use({
+      auth = { access_token = "old", refresh_token = "R0", expiration = in_seconds(30) },
+    }, { status = 503, body = '{"error":{"type":"X"}}' })
+    for _, entry in ipairs(run_tasks(8, function() return link.catalog:events() end)) do
+      assert.is_table(entry[1], tostring(entry[2]))
+    end
+    assert.same({ 1, 8, "Bearer old" }, { #service.sent, service.calls, service.authorization })
+  end)
+
+  it("because the refresh token is refused is not repeated with it", function()
+    local link, service = single_use(nil, { status = 400, body = '{"error":{"type":"X"}}' })
+    for _, entry in ipairs(run_tasks(8, function() return link.catalog:events() end)) do
+      assert.equal("auth", entry[2].kind)
+    end
+    assert.same({ "R0" }, service.sent)
   end)
 end)

@@ -3,6 +3,8 @@
 -- The core decides (`pac_rotation`): use, use and refresh early, refresh, exchange the authorization code, or fail. A
 -- refresh token is treated as single-use: the new pair is stored before it is used, and the old one kept until then.
 -- Tokens never appear in errors, events or `tostring`.
+--
+-- Transports and stores may yield. Whoever renews or writes the set takes a hold, and all others wait for its end.
 -- @module paciolan.auth
 local call = require "paciolan.call"
 local core = require "paciolan.core"
@@ -13,6 +15,10 @@ local auth = {}
 
 -- How often a coroutine looks whether another one has renewed the set.
 local RENEWAL_POLL_MS = 20
+-- A renewal that can wait is not begun by a call with less time left than this.
+local LEAST_LEFT_MS = 1000
+-- A hold is given up this long after its work should have ended: its coroutine was dropped.
+local HOLD_GRACE_MS = 1000
 
 local methods = {}
 local mt = { __name = "paciolan.auth", __index = methods }
@@ -56,28 +62,97 @@ local function save(self, record)
   return true
 end
 
--- A pair that the store could not take is kept for the next attempt: its refresh token replaced one that is spent.
-local function save_pending(self)
-  if self._pending then
-    local ok, err = save(self, self._pending)
-    if not ok then
-      return nil, err
+-- --- one at a time ----------------------------------------------------------------------------------------------
+
+local function is_held(hold)
+  return hold ~= nil and not hold.is_over and core.monotonic_ms() < hold.ends_at_ms
+end
+
+local function is_renewing(self)
+  return is_held(self._hold)
+end
+
+-- Keeps other coroutines from a second token call, and from writing the set, until `release`.
+local function take(self, ends_at_ms)
+  self._hold = { ends_at_ms = ends_at_ms + HOLD_GRACE_MS }
+  return self._hold
+end
+
+-- Those who waited get the error too. What anybody read from the store before this moment may be out of date.
+local function release(self, hold, err, is_refused)
+  hold.is_over, hold.err, hold.is_refused = true, err, is_refused
+  self._renewals = self._renewals + 1
+end
+
+local function own_limits(self)
+  return { ends_at_ms = core.monotonic_ms() + self._config.deadline_ms }
+end
+
+local function not_begun(kind, message)
+  return errors.new {
+    kind = kind, operation = "auth.token", outcome = "not_sent", attempts = 0, retryable = kind == "timeout",
+    message = message,
+  }
+end
+
+-- Returns the hold that ended, or nil and an error.
+local function wait_for_other(self, limits)
+  local hold = self._hold
+  while is_held(hold) do
+    if core.monotonic_ms() + RENEWAL_POLL_MS >= limits.ends_at_ms then
+      return nil, not_begun("timeout", "another renewal of the access token did not end before the deadline")
     end
+    self._config.transport:sleep(RENEWAL_POLL_MS)
+    if self._config.is_closed then
+      return nil, not_begun("canceled", "the client was closed")
+    end
+  end
+  return hold
+end
+
+-- Each of those who waited gets a table of its own, for the error becomes part of a call.
+local function copy_of(err)
+  local told = {}
+  for name, value in pairs(err) do
+    told[name] = value
+  end
+  return errors.new(told)
+end
+
+-- --- reading the set --------------------------------------------------------------------------------------------
+
+local function save_pending(self, limits)
+  local hold = take(self, limits.ends_at_ms)
+  local ok, saved, err = pcall(save, self, self._pending)
+  if ok and saved then
     self._pending = nil
+  end
+  release(self, hold, err)
+  if not ok then
+    error(saved, 0)
+  end
+  return saved, err
+end
+
+-- A pair that the store has not taken yet goes in before anything is read: its refresh token replaced one that is
+-- spent.
+local function settle(self, limits)
+  while self._pending do
+    if not is_renewing(self) then
+      return save_pending(self, limits)
+    end
+    local ended, late = wait_for_other(self, limits)
+    if not ended then
+      return nil, late
+    elseif ended.err and self._pending then
+      return nil, copy_of(ended.err)
+    end
   end
   return true
 end
 
 -- Stored: the answer's own fields and `issued_at_ms`, our clock when the set arrived (0 for a configured one).
-local function load(self)
-  local saved, unsaved_err = save_pending(self)
-  if not saved then
-    return nil, unsaved_err
-  end
-  local text, err = self._config.store:get(self._key)
-  if err then
-    return nil, store_error(err)
-  end
+local function record_from(self, text)
   if text and text == self._loaded_text then
     return self._loaded -- decoding the same text again would cost every call
   end
@@ -89,6 +164,24 @@ local function load(self)
   local seed = self._seed
   return { accessToken = seed.access_token, refreshToken = seed.refresh_token, expiration = seed.expiration,
     tokenType = "Bearer", issued_at_ms = 0 }
+end
+
+-- Reads again when the set was renewed while a store that yields was reading: the old refresh token is spent.
+local function load(self, limits)
+  while true do
+    local settled, unsaved_err = settle(self, limits)
+    if not settled then
+      return nil, unsaved_err
+    end
+    local renewals = self._renewals
+    local text, err = self._config.store:get(self._key)
+    if renewals == self._renewals then
+      if err then
+        return nil, store_error(err)
+      end
+      return record_from(self, text)
+    end
+  end
 end
 
 -- The refresh token to send next. A refused one stays in the store, where it harms nobody and a person may look at it;
@@ -136,12 +229,35 @@ local function record_of(answer, response)
   }
 end
 
--- limits: `ends_at_ms` and `retries` of the call that needs the token; without them the client's own hold. Returns the
--- record, or nil and an error; the response comes third in both cases.
+-- A token call must not be cut short.
+local function least_timeout_ms(config)
+  return math.min(config.timeout_ms, config.deadline_ms)
+end
+
+-- The client's settings for token calls. The deadline of the call that needs the token decides which attempts begin;
+-- one that was sent may have spent a single-use credential, so it has the client's own time for its answer.
+local function unhurried(config)
+  local transport = {}
+  function transport.send(_, request)
+    local least_ms = least_timeout_ms(config)
+    if request.timeout_ms < least_ms then
+      request.timeout_ms = least_ms
+      request.connect_timeout_ms = math.min(config.connect_timeout_ms, least_ms)
+    end
+    return config.transport:send(request)
+  end
+  function transport.sleep(_, ms)
+    return config.transport:sleep(ms)
+  end
+  return setmetatable({ transport = transport }, { __index = config })
+end
+
+-- limits: `ends_at_ms` and `retries` of the call that needs the token. Returns the record, or nil and an error; the
+-- response comes third in both cases.
 local function request(self, payload, limits)
-  local left_ms = limits and math.max(1, limits.ends_at_ms - core.monotonic_ms())
-  local options = { deadline_ms = left_ms, retries = limits and limits.retries }
-  local answer, err, response = call.run(self._config, "auth.token", payload, options)
+  local left_ms = math.max(1, limits.ends_at_ms - core.monotonic_ms())
+  local options = { deadline_ms = left_ms, retries = limits.retries }
+  local answer, err, response = call.run(self._token_config, "auth.token", payload, options)
   if not answer then
     return nil, err, err.response
   end
@@ -171,46 +287,8 @@ local function note_failure(self, step, sent, err)
   return false
 end
 
-local function is_renewing(self)
-  return self._renewing_until_ms ~= nil and core.monotonic_ms() < self._renewing_until_ms
-end
-
-local function end_of(self, limits)
-  return limits and limits.ends_at_ms or core.monotonic_ms() + self._config.deadline_ms
-end
-
--- Marks the time in which other coroutines must not send a second token call, for a transport may yield.
-local function request_alone(self, payload, limits)
-  self._renewing_until_ms = end_of(self, limits)
-  local ok, fresh, err, response = pcall(request, self, payload, limits)
-  self._renewing_until_ms = nil
-  if not ok then
-    error(fresh, 0)
-  end
-  return fresh, err, response
-end
-
-local function wait_for_other(self, limits)
-  local ends_at_ms = end_of(self, limits)
-  while is_renewing(self) do
-    if core.monotonic_ms() + RENEWAL_POLL_MS >= ends_at_ms then
-      return nil, errors.new {
-        kind = "timeout", operation = "auth.token", outcome = "not_sent", attempts = 0, retryable = true,
-        message = "another renewal of the access token did not end before the deadline",
-      }
-    end
-    self._config.transport:sleep(RENEWAL_POLL_MS)
-    if self._config.is_closed then
-      return nil, errors.new {
-        kind = "canceled", operation = "auth.token", outcome = "not_sent", attempts = 0, retryable = false,
-        message = "the client was closed",
-      }
-    end
-  end
-  return true
-end
-
-local function emit_rotation(self, step, err, response)
+local function emit_rotation(self, step, result)
+  local err, response = result.err, result.response
   call.emit(self._config, {
     type = "rotation", operation = "auth.token", request_id = response.request_id, attempt = response.attempts,
     step = step, ok = err == nil, status = response.status, kind = err and err.kind or nil,
@@ -218,30 +296,60 @@ local function emit_rotation(self, step, err, response)
   })
 end
 
-local function renew(self, step, record, limits)
-  local refresh_token = refresh_token_of(self, record)
-  local payload
+-- What goes out, and the refresh token in it.
+local function credential_for(self, step, record)
   if step == "exchange" then
-    payload = { grantType = "authorization_code", code = self._seed.code }
-  else
-    payload = { grantType = "refresh_token", refreshToken = refresh_token }
-    self._seed_spent = self._seed_spent or refresh_token == self._seed.refresh_token
+    return { grantType = "authorization_code", code = self._seed.code }
   end
-  local fresh, err, response = request_alone(self, payload, limits)
-  emit_rotation(self, step, err, response)
+  local refresh_token = refresh_token_of(self, record)
+  self._seed_spent = self._seed_spent or refresh_token == self._seed.refresh_token
+  return { grantType = "refresh_token", refreshToken = refresh_token }, refresh_token
+end
+
+-- The new pair is pending from its arrival until the store has it, whether `put` fails, yields or raises.
+local function keep(self, fresh)
+  self._pending = fresh
+  local ok, saved, err = pcall(save, self, fresh)
+  if ok and saved then
+    self._pending = nil
+    self._failures, self._retry_not_before_ms, self._asked_not_before_ms, self._rejected = 0, nil, nil, nil
+    return { fresh = fresh }
+  end
+  return { err = ok and err or store_error(nil), raised = not ok and { saved } or nil }
+end
+
+-- Token call and store. Returns `{ fresh =, err =, response =, is_refused =, raised = }`; `raised` holds what the
+-- store raised.
+local function obtain(self, hold, step, record, limits)
+  local payload, refresh_token = credential_for(self, step, record)
+  local fresh, err, response = request(self, payload, limits)
   if not fresh then
-    return nil, err, note_failure(self, step, refresh_token, err)
+    return { err = err, response = response, is_refused = note_failure(self, step, refresh_token, err) }
   end
+  self._code_spent = self._code_spent or step == "exchange"
   -- Documented answers carry a new refresh token; one without leaves the old one in force (RFC 6749 section 6).
   fresh.refreshToken = fresh.refreshToken or refresh_token
-  local ok, store_err = save(self, fresh)
-  self._code_spent = self._code_spent or step == "exchange"
+  hold.ends_at_ms = core.monotonic_ms() + self._config.deadline_ms + HOLD_GRACE_MS
+  local result = keep(self, fresh)
+  result.response = response
+  return result
+end
+
+-- Returns the new record, or nil, an error and whether the credential was refused for good. The hook is told when all
+-- is done, so that it finds the new set.
+local function renew(self, step, record, limits)
+  local hold = take(self, math.max(limits.ends_at_ms, core.monotonic_ms()) + least_timeout_ms(self._config))
+  local ok, result = pcall(obtain, self, hold, step, record, limits)
   if not ok then
-    self._pending = fresh
-    return nil, store_err
+    release(self, hold)
+    error(result, 0)
   end
-  self._failures, self._retry_not_before_ms, self._asked_not_before_ms, self._rejected = 0, nil, nil, nil
-  return fresh
+  release(self, hold, result.err, result.is_refused)
+  emit_rotation(self, step, result)
+  if result.raised then
+    error(result.raised[1], 0)
+  end
+  return result.fresh, result.err, result.is_refused
 end
 
 -- --- the decision -----------------------------------------------------------------------------------------------
@@ -295,39 +403,38 @@ local function give_up(step, err)
 end
 
 -- Has another holder of the store renewed the set since the record was read?
-local function has_moved_on(self, record)
-  local stored = load(self)
+local function has_moved_on(self, record, limits)
+  local stored = load(self, limits)
   return stored ~= nil and stored.accessToken ~= nil and stored.accessToken ~= record.accessToken
 end
 
-local function is_something_left(self)
-  local record = load(self)
+local function is_something_left(self, limits)
+  local record = load(self, limits)
   return record ~= nil and decide(self, record) ~= "fail"
 end
 
---- A usable token set, renewed when it is due. A renewal that fails early does no harm: the old set still serves.
--- @tparam ?table limits of the call that needs it: `ends_at_ms` (monotonic milliseconds) and `retries`
--- @treturn table `{ accessToken, expiration, refreshToken, tokenType }`
--- @treturn[2] nil
--- @treturn[2] table err: `auth` when the credentials are refused or used up, else as any call
-function methods:acquire(limits)
-  local record, err = load(self)
-  if not record then
-    return nil, err
-  end
-  local step = decide(self, record)
-  if step == "use" or (step == "use_and_refresh" and is_renewing(self)) then
-    return public(record)
-  elseif step == "fail" then
-    return nil, explain(self, record)
-  elseif is_renewing(self) then
-    local ended, late = wait_for_other(self, limits)
-    if not ended then
-      return nil, late
-    end
+-- Less than this is left to the call, so a renewal is not begun while the old token serves.
+local function is_late(self, limits)
+  return limits.ends_at_ms - core.monotonic_ms() < math.min(LEAST_LEFT_MS, least_timeout_ms(self._config))
+end
+
+-- A renewal that failed for one failed for all who waited for it: trying again for each would flood the service.
+local function acquire_after_other(self, record, limits)
+  local ended, late = wait_for_other(self, limits)
+  if not ended then
+    return nil, late
+  elseif not ended.err or ended.is_refused then
     return methods.acquire(self, limits)
+  elseif decide(self, record) == "use" then
+    return public(record)
   end
-  step = step == "use_and_refresh" and "refresh" or step
+  return nil, copy_of(ended.err)
+end
+
+local function acquire_anew(self, step, record, limits)
+  if core.monotonic_ms() >= limits.ends_at_ms then
+    return nil, not_begun("timeout", "the deadline passed before the access token could be renewed")
+  end
   local fresh, failed, is_refused = renew(self, step, record, limits)
   if fresh then
     return public(fresh)
@@ -335,10 +442,39 @@ function methods:acquire(limits)
     return public(record) -- it was early: the old token still serves
   elseif not is_refused then
     return nil, failed
-  elseif has_moved_on(self, record) or is_something_left(self) then
+  elseif has_moved_on(self, record, limits) or is_something_left(self, limits) then
     return methods.acquire(self, limits)
   end
   return give_up(step, failed)
+end
+
+--- A usable token set, renewed when it is due. A renewal that fails early does no harm: the old set still serves.
+--
+-- The deadline decides whether a token call begins, not how long it may take: each of its attempts has the client's
+-- `timeout_ms` (its `deadline_ms` where that is shorter), for one that is cut short may cost the refresh token. So a
+-- renewal that a call cannot do without may end after the call's deadline. One that can wait is not begun with less
+-- than a second (or that time) left.
+-- @tparam table limits of the call that needs it: `ends_at_ms` (monotonic milliseconds) and `retries`
+-- @treturn table `{ accessToken, expiration, refreshToken, tokenType }`
+-- @treturn[2] nil
+-- @treturn[2] table err: `auth` when the credentials are refused or used up, `timeout` when the deadline passed before
+-- a renewal began or another one ended, the error of another coroutine's renewal that this one waited for, else as any
+-- call
+-- @raise what the store raises; a new pair is then kept for the next call
+function methods:acquire(limits)
+  local record, err = load(self, limits)
+  if not record then
+    return nil, err
+  end
+  local step = decide(self, record)
+  if step == "use" or (step == "use_and_refresh" and (is_renewing(self) or is_late(self, limits))) then
+    return public(record)
+  elseif step == "fail" then
+    return nil, explain(self, record)
+  elseif is_renewing(self) then
+    return acquire_after_other(self, record, limits)
+  end
+  return acquire_anew(self, step == "exchange" and step or "refresh", record, limits)
 end
 
 --- Remembers that the service refused an access token, so that no call uses it again.
@@ -354,7 +490,23 @@ end
 -- @treturn[2] table err
 function methods:token()
   check_self(self, "token")
-  return methods.acquire(self)
+  return methods.acquire(self, own_limits(self))
+end
+
+-- The record to renew, read when nobody else is renewing it.
+local function load_alone(self, limits)
+  while true do
+    local record, err = load(self, limits)
+    if not record or not is_renewing(self) then
+      return record, err
+    end
+    local ended, late = wait_for_other(self, limits)
+    if not ended then
+      return nil, late
+    elseif ended.err and not ended.is_refused then
+      return nil, copy_of(ended.err)
+    end
+  end
 end
 
 --- Renews the token set now, whatever its age.
@@ -363,22 +515,18 @@ end
 -- @treturn[2] table err
 function methods:rotate()
   check_self(self, "rotate")
-  local record, err = load(self)
+  local limits = own_limits(self)
+  local record, err = load_alone(self, limits)
   if not record then
     return nil, err
-  end
-  if not can_renew(self, record) then
+  elseif not can_renew(self, record) then
     return nil, explain(self, record)
   end
-  local ended, late = wait_for_other(self)
-  if not ended then
-    return nil, late
-  end
   local step = refresh_token_of(self, record) and "refresh" or "exchange"
-  local fresh, failed, is_refused = renew(self, step, record)
+  local fresh, failed, is_refused = renew(self, step, record, limits)
   if fresh then
     return public(fresh)
-  elseif is_refused and not can_renew(self, load(self) or record) then
+  elseif is_refused and not can_renew(self, load(self, limits) or record) then
     return give_up(step, failed)
   end
   return nil, failed
@@ -390,8 +538,8 @@ end
 -- @treturn table
 function auth.new(config, seed)
   return setmetatable({
-    _config = config, _seed = seed, _key = key_of(config), _jitter = core.random() or 0, _failures = 0,
-    _code_spent = false, _refused = {},
+    _config = config, _token_config = unhurried(config), _seed = seed, _key = key_of(config),
+    _jitter = core.random() or 0, _failures = 0, _renewals = 0, _code_spent = false, _refused = {},
   }, mt)
 end
 
