@@ -100,7 +100,7 @@ demo: deps-build ## sell, print and transfer tickets against the sandbox
 	  echo "Building for $(LUA_5.4); this takes a few seconds, once."; $(MAKE) $(ONE_ABI) $(if $(V),,-s) all; }
 	@eval "$$($(MAKE) $(ONE_ABI) -s env)" && $(LUA_5.4) examples/first_sale.lua
 
-bench: deps-test ## time checking, encoding and a call, on both Luas
+bench: deps-test ## time a check, an encoding, a call, and calls side by side, on both Luas
 	@$(MAKE) --no-print-directory all
 	@for program in payload call concurrent; do $(foreach abi,$(ABIS), \
 	  ( eval "$$($(MAKE) -s --no-print-directory env ABI=$(abi))" && \

@@ -4,6 +4,7 @@
 local concurrent = require("paciolan.concurrent")
 local core = require("paciolan.core")
 local market = require("support.market")
+local errors = require("paciolan.errors")
 local paciolan = require("paciolan")
 local peers = require("support.peers")
 local scripted = require("support.scripted")
@@ -134,6 +135,16 @@ describe("paciolan.concurrent", function()
       local ok, nothing = pcall(paciolan.concurrent, { function() error(nil) end })
       assert.is_false(ok)
       assert.is_true(nothing == nil or type(nothing) == "string") -- 5.4.7 and later: a text
+    end)
+
+    it("takes an error of the library, as assert raises it, for the result of that task", function()
+      local err = errors.new { kind = "http", message = "no such listing" }
+      local results = paciolan.concurrent({
+        function() return "first" end, function() error(err) end, function() return "third" end,
+      }, { limit = 1 })
+      assert.same({ "first", "third" }, { results[1][1], results[3][1] })
+      assert.is_nil(results[2][1])
+      assert.equal(err, results[2][2])
     end)
 
     it("raises the first of several", function()

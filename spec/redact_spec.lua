@@ -226,6 +226,33 @@ describe("an error's message", function()
   end)
 end)
 
+describe("the copy of an error", function()
+  local err = errors.new {
+    kind = "partial", operation = "tickets.lock", message = "some tokens failed", request_id = UUID,
+    body = { failure = { { token = "T-1" } } },
+  }
+
+  it("is an error with the same line, and holds nothing private", function()
+    local copy = paciolan.redact(err)
+    assert.is_true(errors.is(copy))
+    assert.equal(tostring(err), tostring(copy))
+    assert.equal("tickets.lock: some tokens failed (partial) [request " .. UUID .. "]", tostring(copy))
+    assert.equal(R, copy.body.failure[1].token)
+    assert.equal("T-1", err.body.failure[1].token)
+    assert.equal(tostring(err), tostring(paciolan.redact(copy)))
+  end)
+
+  it("is encoded as any table", function()
+    assert.same({ kind = "store", message = "no", retryable = false },
+      cjson.decode(cjson.encode(paciolan.redact(errors.store("no")))))
+  end)
+
+  it("of another table is no error", function()
+    assert.is_nil(getmetatable(paciolan.redact { kind = "store", message = "no" }))
+    assert.equal("no", paciolan.redact("no"))
+  end)
+end)
+
 describe("errors.shown", function()
   it("shows names, and no key that may be a token", function()
     for _, name in ipairs { "colour", "timeout_ms", "tickets.lock", "address4" } do

@@ -1,5 +1,9 @@
 --- The reference of the operations, docs/reference: it is what docs/generate/reference.lua writes, it holds everything
 -- that the table holds, and its programs print what it says.
+local core = require("paciolan.core")
+local curl = require("paciolan.transport.curl")
+local errors = require("paciolan.errors")
+local faults = require("paciolan.sandbox.faults")
 local files = require("support.files")
 local paciolan = require("paciolan")
 local program = require("support.program")
@@ -66,7 +70,7 @@ describe("the reference pages", function()
     assert.same(names_in(scratch), names_in(PAGES))
     for _, name in ipairs(names_in(scratch)) do
       assert.equal(files.read(scratch .. "/" .. name), files.read(PAGES .. "/" .. name),
-        name .. " is out of date: run docs/generate/reference.lua")
+        name .. " is out of date: run make docs")
     end
   end)
 
@@ -343,14 +347,52 @@ end)
 
 -- --- the programs ---------------------------------------------------------------------------------------------------
 
+-- What the requests of an operation look like, as "METHOD URL" without a query.
+local function pattern_of(operation)
+  local path = operation.path:gsub("[%-.]", "%%%0"):gsub("{%w+}", "[^/]+")
+  return "^" .. operation.method .. " http://[^/]+" .. path .. "$"
+end
+
+-- A transport that cannot connect for the first requests of an operation.
+local function refusing(operation, count)
+  local real, pattern = curl.new(), pattern_of(operation)
+  local transport = setmetatable({ refused = 0 }, { __index = function(_, name)
+    return function(_, ...)
+      return real[name](real, ...)
+    end
+  end })
+  function transport:send(request)
+    local target = request.method .. " " .. request.url:gsub("%?.*$", "")
+    if self.refused < count and target:find(pattern) then
+      self.refused = self.refused + 1
+      return nil, { kind = "network", phase = "not_sent", message = "no connection", elapsed_ms = 0 }
+    end
+    return real:send(request)
+  end
+  return transport
+end
+
+-- Runs a program whose clients have that transport.
+local function try_with(transport, source, path, box)
+  local from_env = paciolan.from_env
+  paciolan.from_env = function() return from_env { transport = transport } end
+  local printed, ok, raised = snippet.try(source, path, box)
+  paciolan.from_env = from_env
+  transport:close()
+  return printed, ok, raised
+end
+
 describe("the example of", function()
   local box
+  local backoff_ms = core.backoff_ms
 
   setup(function()
+    core.backoff_ms = function() return 0 end
     box = sandbox.start()
   end)
 
   teardown(function()
+    core.backoff_ms = backoff_ms
     box:stop()
   end)
 
@@ -369,6 +411,59 @@ describe("the example of", function()
       assert_shows(page, "\n```text\n" .. printed .. "```\n")
     end)
   end
+
+  -- What befalls the first calls of the operation, and how many: a read that is not answered is sent three times.
+  local FAILURES = {
+    { "reset=before", 6 }, { "close=after", 1 }, { "html=403", 2 }, { "status=400", 2 }, { "empty=200", 2 },
+    { "unhandled", 1 }, { "rate_limit=0", 2 }, { "pending=1", 1 }, { "error", 1 }, { "partial", 2 },
+  }
+
+  local function assert_is_told(printed, ok, raised, fault)
+    assert.is_true(ok or errors.is(raised), fault .. ": " .. tostring(raised))
+    assert.is_nil((table.concat(printed, "\n") .. tostring(raised)):find("attempt to", 1, true), fault)
+  end
+
+  -- Every fault that the operation can meet, one run for each.
+  local function each_failure(name, visit)
+    for _, failure in ipairs(FAILURES) do
+      if faults.fits(faults.parse(failure[1]), name) then
+        visit(failure[1], failure[2])
+      end
+    end
+  end
+
+  for _, operation in ipairs(operations) do
+    it(operation.name .. " ends well, or with an error of the library, when its operation fails", function()
+      local path = ("%s/%s.lua"):format(EXAMPLES, operation.name)
+      local source = files.read(path)
+      each_failure(operation.name, function(fault, count)
+        box:control("POST", "/_sandbox/reset")
+        box:control("POST", "/_sandbox/faults", { fault = fault, count = count, operation = operation.name })
+        local printed, ok, raised = snippet.try(source, path, box)
+        assert_is_told(printed, ok, raised, fault)
+        local applied = box:control("GET", "/_sandbox/faults").applied[fault] or 0
+        assert.is_true(applied > 0, fault .. " did not come to it")
+      end)
+    end)
+  end
+
+  for _, operation in ipairs(operations) do
+    it(operation.name .. " ends well, or with an error of the library, when there is no connection for it", function()
+      local path = ("%s/%s.lua"):format(EXAMPLES, operation.name)
+      local transport = refusing(operation, 6)
+      local printed, ok, raised = try_with(transport, files.read(path), path, box)
+      assert.is_true(transport.refused > 0)
+      assert_is_told(printed, ok, raised, "no connection")
+    end)
+  end
+
+  it("transfers.initiate polls what is PENDING", function()
+    box:control("POST", "/_sandbox/faults", { fault = "pending=1", operation = "transfers.initiate" })
+    local path = EXAMPLES .. "/transfers.initiate.lua"
+    local printed = snippet.run(files.read(path), path, box)
+    assert.matches("^PENDING, process %S+$", printed[1])
+    assert.equal("COMPLETE, pending", printed[#printed - 1])
+  end)
 
   it("each operation is there, and no other", function()
     assert.same(expected_names({ ".lua", ".out" }, {}), names_in(EXAMPLES))

@@ -2,6 +2,7 @@
 local errors = require("paciolan.errors")
 local paciolan = require("paciolan")
 local samples = require("support.samples")
+local scripted = require("support.scripted")
 
 local function expect_refusal(message, result, ...)
   local err = ...
@@ -115,5 +116,46 @@ describe("parse_time", function()
       assert.is_false(ok)
       assert.matches("values_spec.lua:%d+: paciolan.parse_time takes texts, not a", message)
     end
+  end)
+end)
+
+describe("milliseconds are whole numbers on every Lua", function()
+  local kind_of = rawget(math, "type") or function() return "integer" end -- LuaJIT has one kind of numbers
+
+  local function is_whole(value)
+    assert.is_number(value)
+    assert.matches("^%d+$", tostring(value))
+    assert.equal("integer", kind_of(value))
+  end
+
+  it("in times that were read", function()
+    is_whole((assert(paciolan.parse_time("2026-09-01T12:00:00.5Z"))))
+  end)
+
+  it("in responses, errors, events and pauses", function()
+    local events = {}
+    local link, transport = scripted.client(
+      { { status = 429, headers = { ["retry-after"] = "2" }, body = "{}" }, { kind = "network", phase = "unknown" } },
+      { retries = 3, on_event = function(event) events[#events + 1] = event end })
+    local result, err = link.listings:get("A3qnemZ")
+    assert.is_nil(result)
+    is_whole(err.response.elapsed_ms)
+    for _, wait_ms in ipairs(transport.waits) do
+      is_whole(wait_ms)
+    end
+    assert.equal(2000, transport.waits[1])
+    assert.is_true(#transport.waits > 1 and #events > 2)
+    for _, event in ipairs(events) do
+      is_whole(event.at_ms)
+      is_whole(event.elapsed_ms or event.wait_ms or 0)
+    end
+  end)
+
+  it("in the time that the service asks to wait", function()
+    local answer = { status = 429, headers = { ["retry-after"] = "2" }, body = "{}" }
+    local link = scripted.client({ answer }, { retries = 0 })
+    local _, err = link.listings:get("A3qnemZ")
+    is_whole(err.retry_after_ms)
+    assert.equal("2000", tostring(err.retry_after_ms))
   end)
 end)

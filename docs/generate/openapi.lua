@@ -53,6 +53,12 @@ local function servers()
       { "default", "link-sandbox.paciolan.info" },
       { "description", "The host that the provider named. The paths begin with /v1 or /v2 on all of them." },
     } } } },
+  }, map {
+    { "url", "http://127.0.0.1:{port}" },
+    { "description", "The sandbox of this library: bin/paciolan sandbox" },
+    { "variables", map { { "port", map {
+      { "default", "8480" }, { "description", "What --port of bin/paciolan sandbox says." },
+    } } } },
   } }
 end
 

@@ -62,6 +62,17 @@ function errors.is(value)
   return type(value) == "table" and getmetatable(value) == mt
 end
 
+--- Gives a copy of an error the look of an error, so that `tostring` and `errors.is` work on it.
+-- @param value what was copied
+-- @param copy of it; a table if `value` is an error
+-- @return the copy
+function errors.dress(value, copy)
+  if errors.is(value) and type(copy) == "table" then
+    return setmetatable(copy, mt)
+  end
+  return copy
+end
+
 -- "/listing/tokens/10" sorts behind "/listing/tokens/9". Filled up as text: a field name may end in more digits than
 -- a number holds.
 local function sort_key(problem)

@@ -129,8 +129,9 @@ end
 -- @tparam table tasks list of functions, which are called without arguments
 -- @tparam ?table options `limit`: how many tasks run at once, 1 to 1000, 16 by default
 -- @treturn table the first three values of each task in the order of the tasks: `{ { result, err, response }, … }`
--- @raise for misuse, and what a task raised, with its traceback if it is a text. Then no more tasks are started, but
--- those that run come to their end first. A task must not call `coroutine.yield` itself
+-- An error of this library that a task raises, as `assert(link…)` does, becomes its `{ nil, err }`
+-- @raise for misuse, and what else a task raised, with its traceback if it is a text. Then no more tasks are started,
+-- those that run come to their end first, and all results are lost. A task must not call `coroutine.yield` itself
 -- @usage
 -- local results = paciolan.concurrent {
 --   function() return link.catalog:events() end,
@@ -174,12 +175,12 @@ end
 -- Request-IDs, process ids, confirmation codes, codes of errors, times. A name of a person that stands in a sentence
 -- cannot be found, and neither can a token of fewer than 16 characters without its field.
 --
--- Metatables are ignored. Functions and userdata become the name of their type, a table inside itself `[cycle]`. At
--- most 32 levels, 20000 values, 64 KiB of a text and 1 MiB of all of them are copied.
+-- Metatables are ignored, but that of an error itself. Functions and userdata become the name of their type, a table
+-- inside itself `[cycle]`. At most 32 levels, 20000 values, 64 KiB of a text and 1 MiB of all of them are copied.
 -- @param value a payload, a result, a response, an error, a text, or anything else but nil
--- @return the copy; plain tables, texts, numbers, booleans and `paciolan.null`
+-- @return the copy; plain tables, texts, numbers, booleans and `paciolan.null`. Of an error it is an error again
 function paciolan.redact(value)
-  return core.redact(value)
+  return errors.dress(value, core.redact(value))
 end
 
 --- The operation table, for tools and documentation.

@@ -294,6 +294,14 @@ describe("sandbox faults: for the next calls", function()
   end
 end)
 
+describe("a plan that promises too much", function()
+  it("is refused in words that fit a plan without an operation, too", function()
+    local plan, rule = faults.parse_plan("status=503@0.6,html=502@0.6", { ["listings.get"] = true })
+    assert.is_nil(plan)
+    assert.equal("what the plan has for one operation, such as listings.get, adds up to more than 1", rule)
+  end)
+end)
+
 describe("sandbox faults: at random", function()
   local PLAN = "status=503@0.3, listings.get:html=502@0.2, partial@0.5"
 

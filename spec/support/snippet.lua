@@ -20,15 +20,15 @@ local function printer(printed)
   end
 end
 
---- Runs a program as a reader would after pasting the export lines of the sandbox; raises what it raises, with a
--- traceback.
--- @tparam string source
--- @tparam string name for its messages
--- @tparam table box a sandbox of `paciolan.sandbox.child`
--- @treturn table the lines that it printed
-function snippet.run(source, name, box)
+-- The `os` of a program that shall not wait between its polls.
+local hasty_os = setmetatable({ execute = function() return true end }, { __index = os })
+
+-- Runs the program with these globals of its own, and hands what it raises to `handler`. Returns the lines that it
+-- printed, whether it came to its end, and else what the handler made of what it raised.
+local function run(source, name, box, handler, globals)
   local printed = {}
-  local environment = setmetatable({ print = printer(printed) }, { __index = _G })
+  globals.print = printer(printed)
+  local environment = setmetatable(globals, { __index = _G })
   local chunk = assert(load(source, "@" .. name, "t", environment))
   local getenv = os.getenv
   rawset(os, "getenv", function(variable)
@@ -37,12 +37,34 @@ function snippet.run(source, name, box)
     end
     return getenv(variable)
   end)
-  local ok, message = xpcall(chunk, function(err)
-    return debug.traceback(tostring(err))
-  end)
+  local ok, raised = xpcall(chunk, handler)
   rawset(os, "getenv", getenv)
+  return printed, ok, raised
+end
+
+--- Runs a program as a reader would after pasting the export lines of the sandbox; raises what it raises, with a
+-- traceback.
+-- @tparam string source
+-- @tparam string name for its messages
+-- @tparam table box a sandbox of `paciolan.sandbox.child`
+-- @treturn table the lines that it printed
+function snippet.run(source, name, box)
+  local printed, ok, message = run(source, name, box, function(err)
+    return debug.traceback(tostring(err))
+  end, {})
   assert(ok, message)
   return printed
+end
+
+--- Runs a program as `snippet.run` does, but without its pauses, and catches what it raises.
+-- @tparam string source
+-- @tparam string name for its messages
+-- @tparam table box a sandbox of `paciolan.sandbox.child`
+-- @treturn table the lines that it printed
+-- @treturn boolean did it come to its end?
+-- @return else what it raised, as it is
+function snippet.try(source, name, box)
+  return run(source, name, box, function(err) return err end, { os = hasty_os })
 end
 
 return snippet

@@ -27,6 +27,12 @@ wire.payloads = {
   ["transfers.pending"] = function() return "d4e5f6" end,
 }
 
+-- The payload that passes.
+local function payload_of(operation)
+  local make = assert(wire.payloads[operation], "no payload for " .. operation .. " in wire.payloads")
+  return make()
+end
+
 local function merged(first, second)
   local result = {}
   for key, value in pairs(first) do
@@ -58,7 +64,7 @@ end
 -- @tparam ?table settings of the client
 function wire.sent(operation, payload, options, settings)
   local link, transport = start({ wire.DONE }, settings)
-  assert(wire.call(link, operation, payload or wire.payloads[operation](), options))
+  assert(wire.call(link, operation, payload or payload_of(operation), options))
   assert(#transport.requests == 1, "not exactly one request")
   local request = transport.requests[1]
   request.json = request.body and samples.decode(request.body)
@@ -91,7 +97,7 @@ end
 -- @tparam ?table settings of the client
 function wire.received(operation, status, body, settings)
   local link, transport = start({ { status = status, body = body } }, settings)
-  local result, err, response = wire.call(link, operation, wire.payloads[operation]())
+  local result, err, response = wire.call(link, operation, payload_of(operation))
   return result, err, response or err.response, transport
 end
 

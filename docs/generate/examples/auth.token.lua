@@ -16,7 +16,7 @@ print("another one after the renewal: " .. tostring(renewed.accessToken ~= token
 local late = paciolan.from_env()
 token, err = late.auth:token()
 if not token then
-  print(err.kind .. ", " .. err.outcome .. ", retryable: " .. tostring(err.retryable))
+  print(err.kind .. ", " .. tostring(err.outcome) .. ", retryable: " .. tostring(err.retryable))
 end
 
 late:close()

@@ -20,8 +20,8 @@ local function sell(order_id)
     print(order_id .. ": sold in part, err.body.failure lists the rest")
   elseif err.outcome == "unknown" then
     print(order_id .. ": perhaps sold; find out before anything is sent again")
-  else
-    print(order_id .. ": " .. err.outcome .. ", HTTP " .. err.status) -- nothing was sold
+  else -- nothing was sold
+    print(order_id .. ": " .. err.outcome .. ", " .. (err.status and "HTTP " .. err.status or err.kind))
   end
 end
 

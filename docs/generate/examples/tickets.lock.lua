@@ -21,7 +21,9 @@ local function lock(listing_id)
   elseif err.outcome == "unknown" then
     print(listing_id .. ": perhaps locked, so unlock the tokens")
   else
-    print(listing_id .. ": " .. err.outcome .. ", " .. err.body.failure[1].type)
+    -- A refusal of the whole call, or none that came from the service, has no list of tokens.
+    local failure = err.body and err.body.failure and err.body.failure[1]
+    print(listing_id .. ": " .. err.outcome .. ", " .. (failure and failure.type or err.kind))
   end
 end
 

@@ -19,7 +19,7 @@ local function print_tickets(order_id)
   elseif err.outcome == "unknown" then
     print(order_id .. ": perhaps printed; no document says what a second print does")
   else
-    print(order_id .. ": " .. err.outcome .. ", HTTP " .. err.status)
+    print(order_id .. ": " .. err.outcome .. ", " .. (err.status and "HTTP " .. err.status or err.kind))
   end
 end
 

@@ -28,7 +28,7 @@ local function accept()
   elseif err.outcome == "unknown" then
     print("perhaps accepted; transfers:history and verify tell")
   else
-    print(err.outcome .. ", HTTP " .. err.status)
+    print(err.outcome .. ", " .. (err.status and "HTTP " .. err.status or err.kind))
   end
 end
 

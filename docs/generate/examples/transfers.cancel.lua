@@ -28,7 +28,7 @@ local function cancel()
   elseif err.outcome == "unknown" then
     print("perhaps cancelled; transfers:history tells")
   else
-    print(err.outcome .. ", HTTP " .. err.status)
+    print(err.outcome .. ", " .. (err.status and "HTTP " .. err.status or err.kind))
   end
 end
 

@@ -25,7 +25,7 @@ local function hand_over(order_id)
   elseif err.outcome == "unknown" then
     print(order_id .. ": perhaps done; ask with err.process_id, or verify who owns the seats")
   else
-    print(order_id .. ": " .. err.outcome .. ", HTTP " .. err.status)
+    print(order_id .. ": " .. err.outcome .. ", " .. (err.status and "HTTP " .. err.status or err.kind))
   end
 end
 

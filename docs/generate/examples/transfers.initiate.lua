@@ -13,6 +13,18 @@ local order = assert(link.orders:complete {
 })
 local buyer_id = order.offers[1].event.seats[1].ownerId
 
+-- PENDING comes with a processId and without a transferStatus; transfers:pending brings that once the work is done.
+local function wait_for(made, response)
+  local process_id = made.processId
+  while response.state == "PENDING" do
+    print("PENDING, process " .. process_id)
+    os.execute("sleep 0.1") -- against the service begin with two seconds, and set yourself a deadline
+    local answer, _, told = assert(link.transfers:pending(process_id))
+    made, response = answer, told
+  end
+  return response.state .. ", " .. tostring(made.transferStatus)
+end
+
 local function offer(token)
   local made, err, response = link.transfers:initiate {
     transferRequests = { {
@@ -23,11 +35,12 @@ local function offer(token)
     } },
   }
   if made then
-    print(response.state .. ", " .. made.transferStatus) -- PENDING has no transferStatus yet: ask transfers:pending
+    print(wait_for(made, response))
   elseif err.outcome == "unknown" then
     print("perhaps offered: with err.process_id ask transfers:pending, else let a person decide")
   else
-    print(err.outcome .. ", " .. err.type .. ", " .. err.action) -- nothing was offered
+    local what = err.type or (err.status and "HTTP " .. err.status or err.kind)
+    print(err.outcome .. ", " .. what .. ", " .. (err.action or "no action is documented")) -- nothing was offered
   end
 end
 

@@ -27,7 +27,7 @@ local function offer(recipient)
   elseif err.outcome == "unknown" then
     print("perhaps offered; verify shows another owner once it is accepted")
   else
-    print(err.outcome .. ", HTTP " .. err.status)
+    print(err.outcome .. ", " .. (err.status and "HTTP " .. err.status or err.kind))
   end
 end
 

@@ -56,7 +56,7 @@ function overview.index(operations)
     "One page for each operation: what is sent, what comes back, what can go wrong, when a call is sent again, and a "
       .. "program that runs.",
     "These pages are generated from the table of the contract, so change `src/contract/`, `docs/generate/` and not the "
-      .. "pages: `lua5.4 docs/generate/reference.lua` writes them anew.",
+      .. "pages: `make docs` writes them anew.",
     resources(operations),
     section(2, "Beside the operations", { markdown.list {
       "[Messages](messages.md): what the service pushes",
@@ -86,6 +86,10 @@ function overview.messages(entities)
     "# Messages",
     "The service publishes changes of events and seats. Each message has `metadata` and `data`, and `data` holds one "
       .. "list. Unknown fields are kept.",
+    markdown.table({ "", "" }, { { "Call", code("paciolan.messages.parse(body)") },
+      { "Guide", "[Read messages](../guide.md#read-messages)" } }),
+    "It returns a message, or `nil, err` of the kind `protocol`. `metadata.pacOrganizationId` may be digits in a "
+      .. "string as well as a number ([contract 7](../contract.md#7-discrepancies), row 9).",
     message("metadata", entities.metadata, { "5", "5-messages" }, "metadata."),
     message("events", entities.events, { "5.1", "51-events-message" }, "data.events[]."),
     message("seats", entities.seats, { "5.2", "52-seats-message" }, "data.seats[]."),

@@ -229,7 +229,7 @@ local function check_sums(plan, operations)
       sum = sum + (concerns(entry, operation) and entry.probability or 0)
     end
     if sum > 1 + 1e-9 then
-      return nil, "the probabilities of the plan add up to more than 1 for " .. operation
+      return nil, "what the plan has for one operation, such as " .. operation .. ", adds up to more than 1"
     end
   end
   return true
