@@ -66,6 +66,9 @@ static void server_shut(server *s) {
     return;
   }
   MHD_run(s->daemon);
+  for (exchange *e = s->first; e; e = e->next) {
+    e->delivery.pause_ms = 0; /* one that goes on must not suspend itself again */
+  }
   httpd_exchange_continue(s, INT64_MAX); /* libmicrohttpd must not stop with a connection suspended */
   for (exchange *e = s->first; e; e = e->next) {
     if (e->state == EXCHANGE_READY || e->state == EXCHANGE_TAKEN) {

@@ -1,17 +1,22 @@
 /* lpac_http.c: the Lua face of pac_http and pac_http_batch, used by
 ** paciolan.transport.curl only. A userdata "paciolan.http" owns one session, a
-** userdata "paciolan.http_batch" one batch, and each the answer that is being
-** handed over. They are closed by close, by <close> and by the collector, and a
-** closed one raises. Arguments are read before anything is acquired, and every
-** string of a request stays anchored in the request until it was taken. */
+** userdata "paciolan.http_batch" one batch. They are closed by close, by <close>
+** and by the collector, and a closed one raises. Arguments are read before
+** anything is acquired, and every string of a request stays anchored in the
+** request until it was taken.
+**
+** Whatever allocates may run a finalizer, and that may close or use the same
+** object. So each call has an answer of its own, in a userdata that owns it, and
+** looks whether its object is open behind the last allocation before the use. */
 #include "lpac.h"
 #include "pac_http.h"
 #include "pac_http_batch.h"
 
 #include <string.h>
 
-#define TYPE_NAME       "paciolan.http"
-#define BATCH_TYPE_NAME "paciolan.http_batch"
+#define TYPE_NAME        "paciolan.http"
+#define BATCH_TYPE_NAME  "paciolan.http_batch"
+#define ANSWER_TYPE_NAME "paciolan.http_answer"
 
 /* Waiting longer brings nothing, and an int holds it. */
 #define MAX_WAIT_MS 86400000
@@ -26,13 +31,11 @@
 #define LARGEST_MAX_ANSWER_BYTES 2147483647
 
 typedef struct lpac_http {
-  pac_http *session;      /* NULL: closed */
-  pac_http_answer answer; /* holds memory only between the transfer and the end of the push */
+  pac_http *session; /* NULL: closed */
 } lpac_http;
 
 typedef struct lpac_http_batch {
-  pac_http_batch *batch;  /* NULL: closed */
-  pac_http_answer answer; /* holds memory only while it is pushed */
+  pac_http_batch *batch; /* NULL: closed */
 } lpac_http_batch;
 
 static lpac_http *check_http(lua_State *L) {
@@ -62,6 +65,9 @@ static lpac_http_batch *check_open_batch(lua_State *L) {
 
 /* ---- reading tables ------------------------------------------------------ */
 
+/* All access is raw: no metamethod runs between two fields, and a string that
+** was read is in its table. */
+
 /* The string at the top of the stack, without NUL; NULL when absent. It stays
 ** on the stack, so that the pointer lives as long as the call. */
 static const char *text_here(lua_State *L, const char *place, size_t *length) {
@@ -82,7 +88,7 @@ static const char *text_here(lua_State *L, const char *place, size_t *length) {
 }
 
 static const char *optional_text(lua_State *L, int table, const char *key) {
-  lpac_getfield(L, table, key);
+  lpac_rawgetfield(L, table, key);
   return text_here(L, key, NULL);
 }
 
@@ -96,7 +102,7 @@ static const char *required_text(lua_State *L, int table, const char *key) {
 
 static int64_t optional_integer(lua_State *L, int table, const char *key, int64_t max, int64_t otherwise) {
   int64_t value = otherwise;
-  lpac_getfield(L, table, key);
+  lpac_rawgetfield(L, table, key);
   if (!lua_isnil(L, -1) && (!lpac_to_integer(L, -1, &value) || value < 1 || value > max)) {
     luaL_error(L, "%s: an integer from 1 to %d is expected", key, (int)max);
   }
@@ -105,7 +111,7 @@ static int64_t optional_integer(lua_State *L, int table, const char *key, int64_
 }
 
 static bool optional_boolean(lua_State *L, int table, const char *key) {
-  lpac_getfield(L, table, key);
+  lpac_rawgetfield(L, table, key);
   if (!lua_isnil(L, -1) && !lua_isboolean(L, -1)) {
     luaL_error(L, "%s: a boolean is expected", key);
   }
@@ -129,10 +135,9 @@ static void read_header(lua_State *L, int pair, pac_http_header *header) {
   lua_pop(L, 2);
 }
 
-/* Leaves the headers table and a userdata with the array on the stack. Raw
-** access: the strings must be in the tables, not made by a metamethod. */
+/* Leaves the headers table and a userdata with the array on the stack. */
 static void read_headers(lua_State *L, int table, pac_http_request *request) {
-  lpac_getfield(L, table, "headers");
+  lpac_rawgetfield(L, table, "headers");
   int list = lua_gettop(L);
   if (lua_isnil(L, list)) {
     return;
@@ -152,6 +157,8 @@ static void read_headers(lua_State *L, int table, pac_http_request *request) {
   request->header_count = count;
 }
 
+/* The headers come last: behind their array nothing is allocated, so that no
+** finalizer can take a string out of its table. */
 static void read_request(lua_State *L, int table, pac_http_request *request) {
   luaL_checktype(L, table, LUA_TTABLE);
   memset(request, 0, sizeof *request);
@@ -161,7 +168,7 @@ static void read_request(lua_State *L, int table, pac_http_request *request) {
   request->gzip = optional_boolean(L, table, "gzip");
   request->method = required_text(L, table, "method");
   request->url = required_text(L, table, "url");
-  lpac_getfield(L, table, "body");
+  lpac_rawgetfield(L, table, "body");
   request->body = text_here(L, "body", &request->body_bytes);
   read_headers(L, table, request);
 }
@@ -199,7 +206,6 @@ static int http_close(lua_State *L) {
   pac_http *session = self->session;
   self->session = NULL;
   pac_http_free(session);
-  pac_http_answer_reset(&self->answer);
   return 0;
 }
 
@@ -208,7 +214,20 @@ static int http_tostring(lua_State *L) {
   return 1;
 }
 
-/* ---- sending ------------------------------------------------------------- */
+/* ---- answers ------------------------------------------------------------- */
+
+/* Pushes an empty answer, which holds memory only until the end of its push. */
+static pac_http_answer *new_answer(lua_State *L) {
+  pac_http_answer *answer = lua_newuserdatauv(L, sizeof *answer, 0);
+  memset(answer, 0, sizeof *answer);
+  luaL_setmetatable(L, ANSWER_TYPE_NAME);
+  return answer;
+}
+
+static int answer_free(lua_State *L) {
+  pac_http_answer_reset(luaL_checkudata(L, 1, ANSWER_TYPE_NAME));
+  return 0;
+}
 
 static const char *kind_name(pac_http_kind kind) {
   switch (kind) {
@@ -274,24 +293,28 @@ static int push_failure(lua_State *L, const pac_http_answer *answer) {
   return 2;
 }
 
-static int push_outcome(lua_State *L, const pac_http_answer *answer) {
-  return answer->kind == PAC_HTTP_ANSWERED ? push_answer(L, answer) : push_failure(L, answer);
+/* Empties the answer, for its userdata may live on for long. */
+static int push_outcome(lua_State *L, pac_http_answer *answer) {
+  int results = answer->kind == PAC_HTTP_ANSWERED ? push_answer(L, answer) : push_failure(L, answer);
+  pac_http_answer_reset(answer);
+  return results;
 }
+
+/* ---- sending ------------------------------------------------------------- */
 
 /* session:send(request) -> answer | nil, failure, as lua/paciolan/transport/curl.lua
 ** describes them. Raises for a request that breaks a rule, with nothing sent. */
 static int http_send(lua_State *L) {
-  lpac_http *self = check_open(L, 1);
   pac_http_request request;
   pac_err err;
+  (void)check_open(L, 1);
   lua_settop(L, 2);
+  pac_http_answer *answer = new_answer(L);
   read_request(L, 2, &request);
-  if (pac_http_send(self->session, &request, &self->answer, &err) != PAC_OK) {
+  if (pac_http_send(check_open(L, 1)->session, &request, answer, &err) != PAC_OK) {
     return luaL_error(L, "%s", err.message);
   }
-  int results = push_outcome(L, &self->answer);
-  pac_http_answer_reset(&self->answer);
-  return results;
+  return push_outcome(L, answer);
 }
 
 /* ---- side by side -------------------------------------------------------- */
@@ -311,13 +334,15 @@ static int batch_new(lua_State *L) {
 /* batch:add(session, request) -> number. Copies the request; raises for one
 ** that breaks a rule, and for a closed session. */
 static int batch_add(lua_State *L) {
-  lpac_http_batch *self = check_open_batch(L);
-  lpac_http *http = check_open(L, 2);
   pac_http_request request;
   pac_err err;
   int64_t id = 0;
+  (void)check_open_batch(L);
+  (void)check_open(L, 2);
   lua_settop(L, 3);
   read_request(L, 3, &request);
+  const lpac_http_batch *self = check_open_batch(L);
+  const lpac_http *http = check_open(L, 2);
   if (pac_http_batch_add(self->batch, http->session, &request, &id, &err) != PAC_OK) {
     return luaL_error(L, "%s", err.message);
   }
@@ -337,16 +362,14 @@ static int batch_wait(lua_State *L) {
 
 /* batch:take() -> number, answer | number, nil, failure | nil when none has ended. */
 static int batch_take(lua_State *L) {
-  lpac_http_batch *self = check_open_batch(L);
   int64_t id = 0;
-  if (!pac_http_batch_take(self->batch, &id, &self->answer)) {
+  pac_http_answer *answer = new_answer(L);
+  if (!pac_http_batch_take(check_open_batch(L)->batch, &id, answer)) {
     luaL_pushfail(L);
     return 1;
   }
   lua_pushnumber(L, (lua_Number)id);
-  int results = push_outcome(L, &self->answer);
-  pac_http_answer_reset(&self->answer);
-  return 1 + results;
+  return 1 + push_outcome(L, answer);
 }
 
 /* batch:cancel(session): ends what it has under way, see pac_http_batch_cancel.
@@ -366,7 +389,6 @@ static int batch_close(lua_State *L) {
   pac_http_batch *batch = self->batch;
   self->batch = NULL;
   pac_http_batch_free(batch);
-  pac_http_answer_reset(&self->answer);
   return 0;
 }
 
@@ -402,6 +424,15 @@ static const luaL_Reg batch_metamethods[] = {
   { NULL, NULL },
 };
 
+static const luaL_Reg answer_metamethods[] = {
+  { "__gc", answer_free },
+  { NULL, NULL },
+};
+
+static const luaL_Reg answer_methods[] = {
+  { NULL, NULL },
+};
+
 static const luaL_Reg functions[] = {
   { "new", http_new },
   { "batch", batch_new },
@@ -423,6 +454,7 @@ static void register_type(lua_State *L, const char *name, const luaL_Reg *meta, 
 void lpac_http_register(lua_State *L) {
   register_type(L, TYPE_NAME, metamethods, methods);
   register_type(L, BATCH_TYPE_NAME, batch_metamethods, batch_methods);
+  register_type(L, ANSWER_TYPE_NAME, answer_metamethods, answer_methods);
   luaL_newlib(L, functions);
   lua_setfield(L, -2, "http");
 }

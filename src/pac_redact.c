@@ -96,14 +96,21 @@ static size_t separator_end(const scanner *s, size_t at) {
   return i < s->length && c == '=' && s->text[i] == '>' ? i + 1 : i;
 }
 
+/* The three below look for the end of a value. One that is a single word ends at
+** a blank, whatever it begins with: a code may be found to stay, and what was
+** looked at is then looked at again, so that nothing may be searched behind it. */
+
 /* The end of a quoted value: at the same quote, behind no more backslashes than
 ** the opening one has. Without it, the end of the text. */
-static size_t quoted_end(const scanner *s, size_t at, size_t backslashes) {
+static size_t quoted_end(const scanner *s, size_t at, size_t backslashes, int is_word) {
   size_t slashes = 0;
   char quote = s->text[at - 1];
   for (size_t i = at; i < s->length; i++) {
     char c = s->text[i];
     int closes = backslashes == 0 ? slashes % 2 == 0 : slashes > 0 && slashes <= backslashes;
+    if (is_word && is_blank(c)) {
+      return i;
+    }
     if (c == quote && closes) {
       return i - slashes * (backslashes > 0);
     }
@@ -113,11 +120,14 @@ static size_t quoted_end(const scanner *s, size_t at, size_t backslashes) {
 }
 
 /* The end of a list or object, brackets in quotes aside. */
-static size_t nested_end(const scanner *s, size_t at) {
+static size_t nested_end(const scanner *s, size_t at, int is_word) {
   size_t depth = 0;
   int quoted = 0;
   for (size_t i = at; i < s->length; i++) {
     char c = s->text[i];
+    if (is_word && is_blank(c)) {
+      return i;
+    }
     if (c == '\\') {
       i += i + 1 < s->length && s->text[i + 1] == '\\';
     } else if (c == '"') {
@@ -133,10 +143,10 @@ static size_t nested_end(const scanner *s, size_t at) {
 
 /* A value without quotes ends with its line, at a sign that parts values, or
 ** where the next name begins. */
-static size_t plain_end(const scanner *s, size_t at) {
+static size_t plain_end(const scanner *s, size_t at, int is_word) {
   for (size_t i = at; i < s->length; i++) {
     char c = s->text[i];
-    if (is_line_end(c) || is_one_of(c, ",;&()[]{}\"'<>")) {
+    if (is_line_end(c) || is_one_of(c, ",;&()[]{}\"'<>") || (is_word && is_blank(c))) {
       return i;
     }
     if (is_blank(c)) {
@@ -178,19 +188,19 @@ typedef struct value {
   size_t from, to;
 } value;
 
-static value find_value(const scanner *s, size_t at, size_t name_length) {
+static value find_value(const scanner *s, size_t at, size_t name_length, int is_word) {
   size_t from = skip_blanks(s, at);
   size_t quote = from;
   while (quote < s->length && quote - from < 4 && s->text[quote] == '\\') {
     quote++;
   }
   if (quote < s->length && (s->text[quote] == '"' || s->text[quote] == '\'')) {
-    return (value){ quote + 1, quoted_end(s, quote + 1, quote - from) };
+    return (value){ quote + 1, quoted_end(s, quote + 1, quote - from, is_word) };
   }
   if (from < s->length && (s->text[from] == '[' || s->text[from] == '{')) {
-    return (value){ from, nested_end(s, from) };
+    return (value){ from, nested_end(s, from, is_word) };
   }
-  size_t to = is_header(s->text + s->at, name_length) ? header_end(s, from) : plain_end(s, from);
+  size_t to = is_header(s->text + s->at, name_length) ? header_end(s, from) : plain_end(s, from, is_word);
   while (to > from && is_blank(s->text[to - 1])) {
     to--;
   }
@@ -211,14 +221,6 @@ static int is_open_code(scanner *s, pac_redact_class class, const value *found) 
          !knows_grant(s);
 }
 
-/* Codes have no blanks. */
-static size_t word_end(const scanner *s, size_t from, size_t to) {
-  while (from < to && !is_blank(s->text[from])) {
-    from++;
-  }
-  return from;
-}
-
 /* A private name with its value. 1 when it was one. */
 static int take_field(scanner *s) {
   size_t end = name_end(s, s->at);
@@ -234,10 +236,7 @@ static int take_field(scanner *s) {
   if (class == PAC_REDACT_OPEN || !may_be_private(s, class, behind)) {
     return 0;
   }
-  value found = find_value(s, behind, end - s->at);
-  if (class == PAC_REDACT_CODE) {
-    found.to = word_end(s, found.from, found.to);
-  }
+  value found = find_value(s, behind, end - s->at, class == PAC_REDACT_CODE); /* codes have no blanks */
   if (is_open_code(s, class, &found)) {
     return 0;
   }

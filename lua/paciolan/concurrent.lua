@@ -12,7 +12,8 @@
 --   `function(is_sound)`, which is called when the run has ended; `is_sound` is false when the run broke off and
 --   something may still be under way. A poller has `wait(timeout_ms)`, which returns as soon as something has ended,
 --   and `take()`, which returns the number of something that has ended and up to two values, or nil.
--- * `loop:wait_for(number)`: lets other tasks run until the poller brings that number; returns the two values.
+-- * `loop:wait_for(number, owner)`: lets other tasks run until the poller brings that number; returns the two values.
+--   `owner` is kept from the collector until then.
 -- * `loop:sleep(ms)`: lets other tasks run for that long.
 -- @module paciolan.concurrent
 local core = require "paciolan.core"
@@ -54,7 +55,9 @@ local function new_task(group, index)
   local task = { group = group, index = index }
   task.thread = coroutine.create(function()
     local ok, first, second, third = xpcall(group.tasks[index], explain)
-    if not ok then
+    if not ok and errors.is(first) then
+      first, second, third = nil, first, nil
+    elseif not ok then
       error(first, 0)
     end
     group.results[index] = { first, second, third }
@@ -154,7 +157,7 @@ function Loop:_poll(timeout_ms)
   while number do
     local task = self._waiting[number]
     if task then
-      self._waiting[number] = nil
+      self._waiting[number], task.owner = nil, nil
       self._awaited = self._awaited - 1
       self:_wake(task, first, second)
     end
@@ -204,10 +207,12 @@ end
 
 --- Lets other tasks run until the poller brings what has this number.
 -- @tparam number number
+-- @param[opt] owner what must outlive the wait; a stack does not keep it, as the compiler of LuaJIT drops what no code
+-- uses any more
 -- @return the first value that came with it
 -- @return the second
-function Loop:wait_for(number)
-  self._waiting[number] = current
+function Loop:wait_for(number, owner)
+  self._waiting[number], current.owner = current, owner
   self._awaited = self._awaited + 1
   return park()
 end

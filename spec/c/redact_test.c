@@ -274,9 +274,12 @@ static void test_bears_any_text(void **state) {
 /* A megabyte of what each rule would look far ahead for. */
 static void test_is_linear(void **state) {
   (void)state;
-  static const char *const parts[] = { "code:",  "code: [", "token=",  "a@!",  "@",      "a://", "\"code\":\"A\"",
-                                       "basic ", "a b ",    "[",       "eyJ.", "1 2 3 ", "+1-",  "a/",
-                                       "x=",     "\\\"",    "<token>", "?a=&", "_",      "\xFF", "%40" };
+  static const char *const parts[] = { "code=A .",   "code=[ ", "code=A\n.",      "code=\"A .", "code=\\\"A ",
+                                       "code='[A\n", "code:",   "code: [",        "token=",     "a@!",
+                                       "@",          "a://",    "\"code\":\"A\"", "basic ",     "a b ",
+                                       "[",          "eyJ.",    "1 2 3 ",         "+1-",        "a/",
+                                       "x=",         "\\\"",    "<token>",        "?a=&",       "_",
+                                       "\xFF",       "%40" };
   size_t length = 1 << 20;
   char *text = malloc(length);
   assert_non_null(text);

@@ -138,7 +138,9 @@ local function send_in(loop, self, request)
   local batch = loop:poller(function() return lend(self) end)
   local number = batch:add(self._session, request)
   self._loops[loop] = batch
-  return loop:wait_for(number)
+  -- The batch knows a request's session by its address only. Were the session collected now, another one could get its
+  -- address and, when closed, end this request.
+  return loop:wait_for(number, self)
 end
 
 --- Sends one request and waits for the answer. The contract is at the top of this file.
