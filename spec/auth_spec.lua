@@ -558,6 +558,21 @@ local function run_tasks(count, task)
 end
 
 describe("the event of a rotation", function()
+  it("keeps no hook waiting that asks for the token while the token call is under way", function()
+    local link, told
+    link = scripted.client({ { status = 503 }, { status = 503 } }, { auth = { refresh_token = "r-0001" }, retries = 0,
+      on_event = function(event)
+        if event.type == "request" and event.operation == "auth.token" then
+          local _, err = link.auth:token()
+          told = err
+        end
+      end })
+    link.catalog:events({}, { organization_id = "999" })
+    assert.equal("auth", told.kind)
+    assert.equal("not_sent", told.outcome)
+    assert.matches("a hook cannot wait", told.message, 1, true)
+  end)
+
   it("comes when the new pair is stored: a hook gets it, without another token call", function()
     local link, service, told
     link, service = single_use { on_event = function(event)

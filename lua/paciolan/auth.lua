@@ -98,6 +98,9 @@ end
 -- Returns the hold that ended, or nil and an error.
 local function wait_for_other(self, limits)
   local hold = self._hold
+  if is_held(hold) and self._config.hooks.running > 0 then
+    return nil, not_begun("auth", "the access token is being renewed, and a hook cannot wait for that")
+  end
   while is_held(hold) do
     if core.monotonic_ms() + RENEWAL_POLL_MS >= limits.ends_at_ms then
       return nil, not_begun("timeout", "another renewal of the access token did not end before the deadline")

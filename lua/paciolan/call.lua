@@ -33,11 +33,13 @@ local function emit(config, event)
     return
   end
   event.at_ms = core.now_ms()
+  config.hooks.running = config.hooks.running + 1
   if is_in_coroutine() then
     coroutine.resume(coroutine.create(hook), event)
   else
     pcall(hook, event)
   end
+  config.hooks.running = config.hooks.running - 1
 end
 
 --- Tells the client's `on_event` hook, if there is one.

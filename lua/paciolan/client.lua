@@ -362,6 +362,7 @@ function client.new(options)
     ca_file = config.ca_file, proxy = config.proxy,
   }
   config.budget = call.new_budget()
+  config.hooks = { running = 0 } -- while a hook runs, nothing else of this client does
   config.auth = auth.new(config, seed)
   local link = { _config = config, auth = config.auth }
   for resource, methods in pairs(resources) do
