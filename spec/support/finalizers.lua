@@ -2,9 +2,8 @@
 -- spec/mutation_spec.lua as a process of its own: its memory is small, so that a collection is quick, and a crash has
 -- an exit code. Prints how each change ended: "raised N refused N sent N".
 local cjson = require("cjson")
+local collector = require("support.collector")
 local core = require("paciolan.core")
-
-local newproxy = rawget(_G, "newproxy") -- LuaJIT, where tables have no finalizers
 
 local function payload_of_lock()
   return {
@@ -26,46 +25,12 @@ local changes = {
   function(payload) payload.seller.emailAddress[1] = "x" end,
 }
 
--- Leaves an object behind whose finalizer runs the function, and leaves the next one behind, until that says stop.
-local function leave_behind(run)
-  local function finalize()
-    if run() then
-      leave_behind(run)
-    end
-  end
-  if newproxy then
-    debug.getmetatable(newproxy(true)).__gc = finalize
-  else
-    setmetatable({}, { __gc = finalize })
-  end
-end
-
--- Many calls deep, so that no copy of what is left behind stays in a register that the collector looks at.
-local function leave_behind_deep(levels, run)
-  if levels > 0 then
-    leave_behind_deep(levels - 1, run)
-  else
-    leave_behind(run)
-  end
-  return nil
-end
-
--- The collector takes a whole round at each allocation.
-local function make_collector_busy()
-  collectgarbage("setpause", 0)
-  if newproxy then
-    collectgarbage("setstepmul", 0)
-  else
-    collectgarbage("incremental", 0, 1000, 63)
-  end
-end
-
 -- Encodes once, with the change at that collection. Returns the outcome, and whether the change came in time.
 local function encode(change, round)
   local payload, calls, is_over = payload_of_lock(), 0, false
   collectgarbage()
   collectgarbage("stop")
-  leave_behind_deep(20, function()
+  collector.leave_behind(function()
     calls = calls + 1
     if calls == round and not is_over then
       change(payload)
@@ -84,7 +49,7 @@ local function encode(change, round)
   return target and "sent" or "refused", calls >= round
 end
 
-make_collector_busy()
+collector.make_busy()
 for _, change in ipairs(changes) do
   local counts, round = { raised = 0, refused = 0, sent = 0 }, 0
   repeat

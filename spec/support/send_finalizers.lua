@@ -2,44 +2,10 @@
 -- spec/transport/finalizers_spec.lua as a process of its own: its memory is small, so that a collection is quick, and
 -- a crash has an exit code. Arguments: a URL that answers with 20 headers `x-N` and a body of 5000 bytes. Prints what
 -- came of each kind of finalizer: "send whole N closed N".
+local collector = require("support.collector")
 local core = require("paciolan.core")
 
-local newproxy = rawget(_G, "newproxy") -- LuaJIT, where tables have no finalizers
 local url = arg[1]
-
--- Leaves an object behind whose finalizer runs the function, and leaves the next one behind, until that says stop.
-local function leave_behind(run)
-  local function finalize()
-    if run() then
-      leave_behind(run)
-    end
-  end
-  if newproxy then
-    debug.getmetatable(newproxy(true)).__gc = finalize
-  else
-    setmetatable({}, { __gc = finalize })
-  end
-end
-
--- Many calls deep, so that no copy of what is left behind stays in a register that the collector looks at.
-local function leave_behind_deep(levels, run)
-  if levels > 0 then
-    leave_behind_deep(levels - 1, run)
-  else
-    leave_behind(run)
-  end
-  return nil
-end
-
--- The collector takes a whole round at each allocation.
-local function make_collector_busy()
-  collectgarbage("setpause", 0)
-  if newproxy then
-    collectgarbage("setstepmul", 0)
-  else
-    collectgarbage("incremental", 0, 1000, 63)
-  end
-end
 
 local function request()
   return { method = "GET", url = url, headers = { { "X-A", "1" } } }
@@ -95,7 +61,7 @@ local function disturbed(kind, round)
   end
   collectgarbage()
   collectgarbage("stop")
-  leave_behind_deep(20, function()
+  collector.leave_behind(function()
     calls = calls + 1
     if calls == round and not is_over then
       kind.disturb(objects[1], objects[2])
@@ -116,7 +82,7 @@ local function disturbed(kind, round)
   return not ok, calls >= round
 end
 
-make_collector_busy()
+collector.make_busy()
 for _, kind in ipairs(kinds) do
   local whole, closed, round = 0, 0, 0
   repeat
