@@ -215,11 +215,15 @@ local function deadline_error(state)
   }
 end
 
+-- For an attempt that is not made: what is known of the last one still holds, and before any nothing was sent.
+local function outcome_so_far(state)
+  return is_write(state.operation) and state.last_error and state.last_error.outcome or unsent(state.operation)
+end
+
 -- The client was closed while this call waited for something in a task.
 local function closed_error(state)
-  local outcome = is_write(state.operation) and (state.last_error and state.last_error.outcome or "not_sent") or nil
   return errors.new {
-    kind = "canceled", operation = state.name, outcome = outcome, request_id = state.request_id,
+    kind = "canceled", operation = state.name, outcome = outcome_so_far(state), request_id = state.request_id,
     attempts = state.attempts, retryable = false, message = "the client was closed",
   }
 end
@@ -338,8 +342,7 @@ local function access_token_for(config, state)
   if err.operation == "auth.token" and err.attempts > 0 then
     told.message = "token call: " .. err.message
   end
-  -- What is known of the last attempt still holds; before any attempt nothing was sent.
-  told.outcome = is_write(state.operation) and (state.last_error and state.last_error.outcome or "not_sent") or nil
+  told.outcome = outcome_so_far(state)
   -- The token call may be tried again, a write that may have been done may not.
   told.retryable = told.retryable and not (told.outcome == "unknown" and state.operation.effect == "once")
   return nil, errors.new(told)
