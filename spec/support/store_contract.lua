@@ -1,4 +1,4 @@
---- What every store must do; the contract is at the top of paciolan.store.memory. The spec of a store calls this with
+--- What every store must do; the contract is at the top of paciolan.store.contract. The spec of a store calls this with
 -- its own way to open one.
 --
 --     describe("the memory store", function()
@@ -84,6 +84,12 @@ return function(suite)
       assert.equal("1", store:get(key("a")))
     end)
 
+    busted.it("takes a durable value", function()
+      assert.is_true(store:add(key("a"), "1", { durable = true }))
+      assert.is_false(store:add(key("a"), "2", { durable = true }))
+      assert.equal("1", store:get(key("a")))
+    end)
+
     busted.it("refuses a key that was put, even with the same value", function()
       store:put(key("a"), "1")
       assert.is_false(store:add(key("a"), "1"))
@@ -110,6 +116,13 @@ return function(suite)
     busted.it("does not make a key", function()
       assert.is_false(store:replace(key("a"), "", "1"))
       assert.is_nil(store:get(key("a")))
+    end)
+
+    busted.it("takes a durable value", function()
+      store:put(key("a"), "1")
+      assert.is_true(store:replace(key("a"), "1", "2", { durable = true }))
+      assert.is_false(store:replace(key("a"), "1", "3", { durable = true }))
+      assert.equal("2", store:get(key("a")))
     end)
 
     busted.it("compares whole values, byte for byte", function()
@@ -220,6 +233,43 @@ return function(suite)
       assert.equal("1", store:get(key("c")))
     end)
 
+    busted.it("is left as it was by a replace without one", function()
+      store:put(key("a"), "1", { ttl_s = 1 })
+      store:put(key("b"), "1")
+      assert.is_true(store:replace(key("a"), "1", "2"))
+      assert.is_true(store:replace(key("b"), "1", "2"))
+      suite.advance(store, 1100)
+      assert.is_nil(store:get(key("a")))
+      assert.equal("2", store:get(key("b")))
+    end)
+
+    busted.it("is begun anew by a replace with one", function()
+      store:put(key("a"), "1", { ttl_s = 1 })
+      store:put(key("b"), "1")
+      assert.is_true(store:replace(key("a"), "1", "1", { ttl_s = 3600 }))
+      assert.is_true(store:replace(key("b"), "1", "2", { ttl_s = 1 }))
+      assert.is_false(store:replace(key("a"), "2", "3", { ttl_s = 1 }))
+      suite.advance(store, 1100)
+      assert.equal("1", store:get(key("a")))
+      assert.is_nil(store:get(key("b")))
+    end)
+
+    busted.it("may be a part of a second", function()
+      store:put(key("a"), "1", { ttl_s = 0.25 })
+      store:put(key("b"), "1", { ttl_s = 3600.5 })
+      suite.advance(store, 300)
+      assert.is_nil(store:get(key("a")))
+      assert.equal("1", store:get(key("b")))
+    end)
+
+    busted.it("is not counted by the limit of a list", function()
+      for _, name in ipairs { "a", "b", "c", "d" } do
+        store:put(key(name), name, { ttl_s = (name == "a" or name == "c") and 1 or nil })
+      end
+      suite.advance(store, 1100)
+      assert.equal("b=b d=d", names(store:list(key(""), { limit = 2 })))
+    end)
+
     busted.it("is begun anew by a put with one", function()
       store:put(key("a"), "1", { ttl_s = 1 })
       store:put(key("a"), "2", { ttl_s = 3600 })
@@ -247,7 +297,16 @@ return function(suite)
 
     busted.it("raises for unknown and wrong options", function()
       assert.has_error(function() store:put(key("a"), "1", { ttl = 1 }) end)
-      assert.has_error(function() store:put(key("a"), "1", { ttl_s = "1" }) end)
+      for _, bad in ipairs { "1", 0, -1, 0.0001, 1e300, 0 / 0 } do
+        assert.has_error(function() store:put(key("a"), "1", { ttl_s = bad }) end)
+        assert.has_error(function() store:add(key("a"), "1", { ttl_s = bad }) end)
+        assert.has_error(function() store:replace(key("a"), "1", "2", { ttl_s = bad }) end)
+      end
+      for _, bad in ipairs { 0, -1, 1.5, 2 ^ 40 } do
+        assert.has_error(function() store:list(key("a"), { limit = bad }) end)
+      end
+      assert.has_error(function() store:put(key("a"), "1", "durable") end)
+      assert.has_error(function() store:put(key("a"), "1", { durable = 1 }) end)
       assert.has_error(function() store:list(key("a"), { limit = "1" }) end)
       assert.has_error(function() store:list(key("a"), { before = "1" }) end)
     end)
