@@ -38,18 +38,25 @@ PURE    := $(sort $(wildcard src/pac_*.c src/contract/*.c))
 CORE    := $(PURE) $(sort $(wildcard src/lpac_*.c))
 HEADERS := $(wildcard src/*.h src/contract/*.h)
 
-# Shared objects: name, sources, pkg-config packages. The optional ones are left out of a rock when their library is absent.
-MODULES      := core httpd
-OPTIONAL     := httpd
+# Shared objects: name, sources, pkg-config packages. The optional ones are left out of a rock, and of an installation,
+# when their library is absent.
+MODULES      := core httpd sqlite redis
+OPTIONAL     := httpd sqlite redis
 SRC_core     := $(CORE)
 PKG_core     := libcurl libcrypto
 SRC_httpd    := src/httpd.c src/httpd_exchange.c
 PKG_httpd    := libmicrohttpd zlib
+SRC_sqlite   := src/sqlite.c src/sqlite_file.c src/sqlite_items.c
+PKG_sqlite   := sqlite3
+SRC_redis    := src/redis.c src/redis_link.c src/redis_tls.c
+PKG_redis    := hiredis libssl libcrypto
 
 # Where the headers of an ABI are. `make rock` sets INC_rock from what LuaRocks found.
 INC_5.4  = $(shell $(PKG_CONFIG) --cflags $(PC_5.4))
 INC_jit  = $(shell $(PKG_CONFIG) --cflags $(PC_jit))
 PKGS     = $(foreach m,$(MODULES),$(PKG_$(m)))
+PRESENT  = core $(foreach m,$(OPTIONAL),$(if $(shell $(PKG_CONFIG) --exists $(PKG_$(m)) && echo yes),$(m)))
+ABSENT   = $(filter-out $(PRESENT),$(OPTIONAL))
 
 .PHONY: all help deps deps-build deps-test deps-check env demo bench test check unit-build install rock rock-install \
         format format-check reference docs clean
@@ -100,9 +107,9 @@ demo: deps-build ## sell, print and transfer tickets against the sandbox
 	  echo "Building for $(LUA_5.4); this takes a few seconds, once."; $(MAKE) $(ONE_ABI) $(if $(V),,-s) all; }
 	@eval "$$($(MAKE) $(ONE_ABI) -s env)" && $(LUA_5.4) examples/first_sale.lua
 
-bench: deps-test ## time a check, an encoding, a call, and calls side by side, on both Luas
+bench: deps-test ## time a check, an encoding, a call, calls side by side, and the stores, on both Luas
 	@$(MAKE) --no-print-directory all
-	@for program in payload call concurrent; do $(foreach abi,$(ABIS), \
+	@for program in payload call concurrent store; do $(foreach abi,$(ABIS), \
 	  ( eval "$$($(MAKE) -s --no-print-directory env ABI=$(abi))" && \
 	    LUA_PATH="$(CURDIR)/bench/?.lua;$$LUA_PATH" $(LUA_$(abi)) bench/$$program.lua ) || exit 1;) \
 	done
@@ -127,16 +134,16 @@ INST_LUADIR ?= $(PREFIX)/share/lua/$(VER_$(ABI))
 INST_BINDIR ?= $(PREFIX)/bin
 
 install: ## install for one ABI: make install ABI=5.4|jit PREFIX=/usr/local DESTDIR=
-	@$(MAKE) --no-print-directory ABIS=$(ABI) all
+	@$(MAKE) --no-print-directory ABIS=$(ABI) MODULES="$(PRESENT)" all
+	@for m in $(ABSENT); do echo "left out: paciolan.$$m, whose library $(PKG_CONFIG) does not find" >&2; done
 	mkdir -p "$(DESTDIR)$(INST_LIBDIR)/paciolan" "$(DESTDIR)$(INST_LUADIR)" "$(DESTDIR)$(INST_BINDIR)"
-	cp $(B)/$(ABI)/paciolan/*.so "$(DESTDIR)$(INST_LIBDIR)/paciolan/"
+	cp $(PRESENT:%=$(B)/$(ABI)/paciolan/%.so) "$(DESTDIR)$(INST_LIBDIR)/paciolan/"
 	cp -R lua/. "$(DESTDIR)$(INST_LUADIR)/"
 	cp bin/paciolan "$(DESTDIR)$(INST_BINDIR)/"
 
 # LuaRocks passes LUA_INCDIR, CFLAGS and LIBFLAG, and the directories to install into; the rockspec says how. A rock is
 # always built anew: what lies there may be for another Lua.
-ROCK = $(MAKE) --no-print-directory ABIS=rock ABI=rock \
-       MODULES="core $(foreach m,$(OPTIONAL),$(if $(shell $(PKG_CONFIG) --exists $(PKG_$(m)) && echo yes),$(m)))"
+ROCK = $(MAKE) --no-print-directory ABIS=rock ABI=rock MODULES="$(PRESENT)"
 rock:
 	@$(PKG_CONFIG) --exists $(PKG_core) || { echo "paciolan needs $(PKG_CONFIG), and it must find: $(PKG_core)" >&2; exit 1; }
 	@rm -rf $(B)/rock

@@ -102,7 +102,8 @@ end
 -- @treturn table process with `pid`
 function program.start(command)
   local self = setmetatable({ _output = os.tmpname(), _problems = os.tmpname() }, Process)
-  self._pipe = assert(io.popen(("%s </dev/null >%s 2>%s & echo $!; wait $!; echo $?"):format(
+  -- The shell has nothing to say of a program that was killed.
+  self._pipe = assert(io.popen(("{ %s </dev/null >%s 2>%s & echo $!; wait $!; echo $?; } 2>/dev/null"):format(
     command, quote(self._output), quote(self._problems))))
   self.pid = assert(tonumber(self._pipe:read("*l")), "no pid from the shell")
   started[#started + 1] = self

@@ -1,0 +1,463 @@
+--- A store in Redis, for processes on several hosts. It keeps the contract of paciolan.store.contract.
+--
+--     local store = redis.new "rediss://user:password@redis.example.com:6380/0?prefix=paciolan:"
+--     local store = redis.new { socket = "/run/redis/redis-server.sock", database = 1 }
+--
+-- It needs Redis 6.0 or newer. Options, all of which may be left out but one of `host` and `socket`:
+--
+-- * `host`, `port` (6379), or `socket`: the path of a Unix socket
+-- * `user`, `password`: a password alone is that of the default user. Without TLS it crosses the network in clear
+-- * `database` (0)
+-- * `prefix` (`paciolan:`): what the names of all keys begin with, without a slash. Stores with different prefixes
+--   never see each other
+-- * `connect_timeout_ms` (1000): for connecting, TLS, the password and the database together. The time that the system
+--   takes to look up the name of a host comes on top
+-- * `timeout_ms` (1000): for the answer to one command
+-- * `tls`: true, or `{ ca_file =, server_name =, certificate_file =, key_file = }`, all of which may be left out. The
+--   certificate of the server must be for `server_name` (the host) and come from an authority in `ca_file` (those of
+--   the system). TLS 1.2 is the least
+--
+-- The first operation connects, so a program may start before its Redis. A connection that broke is replaced by the
+-- next operation. One operation takes `connect_timeout_ms` and twice `timeout_ms` at most, a list so long for each of
+-- the few commands that bring a hundred pairs. It holds up its thread meanwhile, with all tasks of paciolan.concurrent.
+--
+-- When a connection breaks after a command was sent, `get`, `list` and `put` are sent once more. `add`, `replace` and
+-- `remove` are not, because their answer to a second try would be about the first: they answer `nil, err`, and the
+-- message says that the change may have been made.
+--
+-- A value lives as long as Redis keeps it: with `appendfsync always` it survives a loss of power, with the defaults of
+-- Redis the last seconds or minutes may be lost. `durable` changes nothing about that. The server must not evict keys
+-- (`maxmemory-policy noeviction`), and a failover to a replica may lose the newest changes, locks among them.
+--
+-- A time to live runs by the clock of the server. In a Redis Cluster all keys of a store must be in one slot, and the
+-- client follows no redirection: clusters are not supported.
+--
+-- A user of Redis needs the keys below the prefix and the commands `eval`, `get`, `mget`, `set`, `del`, `exists`,
+-- `time`, `zadd`, `zrem`, `zrangebylex` and `zrangebyscore`, and `select` with a `database`.
+-- @module paciolan.store.redis
+local contract = require "paciolan.store.contract"
+local core = require "paciolan.core"
+local errors = require "paciolan.errors"
+local redis_url = require "paciolan.store.redis_url"
+local scripts = require "paciolan.store.redis_scripts"
+
+local redis = {}
+
+local unpack = rawget(_G, "unpack") or rawget(table, "unpack")
+
+local new_store = contract.class("paciolan.store.redis")
+
+local LIST_PORTION = 100
+
+-- What the errors of Redis mean for whoever runs it. The server's own text is never shown, for it repeats arguments.
+local CLUSTER = "this is a Redis Cluster, which the store does not support"
+local OLD = "it does not know what the store needs, it must be Redis 6.0 or newer"
+local advice = {
+  ASK = CLUSTER,
+  BUSY = "a script runs too long on it, end that with SCRIPT KILL",
+  CLUSTERDOWN = CLUSTER,
+  CROSSSLOT = CLUSTER,
+  DENIED = "it is in protected mode, set a password there or let it listen where the client is",
+  LOADING = "it is still loading its data, try again in a moment",
+  MASTERDOWN = "it is a replica without its primary, point the store at the primary",
+  MISCONF = "it cannot save its data and so takes no changes, look at its log and its disk",
+  MOVED = CLUSTER,
+  NOAUTH = "it asks for a password, give password and, where it has users, user",
+  NOPERM = "its user lacks a permission, paciolan.store.redis lists what is needed",
+  NOREPLICAS = "it takes no changes with so few replicas, see min-replicas-to-write",
+  OOM = "its memory is full, raise maxmemory or remove data",
+  READONLY = "it is a replica, which takes no changes, point the store at the primary",
+  WRONGPASS = "it does not accept the user and the password",
+  WRONGTYPE = "a key below the prefix is no text, another program uses the same prefix",
+}
+
+-- Of the errors that have no word of their own, by a part of their text.
+local plain_advice = {
+  { "max number of clients", "it takes no more connections, raise maxclients or use fewer" },
+  { "invalid password", advice.WRONGPASS },
+  { "without any password", "it has no password, leave password out or set one there" },
+  { "DB index", "it has no database of this number" },
+  { "unknown command", OLD },
+  { "syntax error", OLD }, -- of SET with KEEPTTL
+  { "wrong number of arguments", OLD }, -- of AUTH with a user
+}
+
+-- After these a connection is of no use; a new one may meet another server.
+local is_final = { DENIED = true, LOADING = true, MASTERDOWN = true, NOAUTH = true, READONLY = true }
+
+-- Returns what an error of the server means, and whether the connection has to go. A script's error may stand inside.
+local function read_refusal(text)
+  local word = text:match("^(%u+)") or "?"
+  if not advice[word] then
+    local inner = text:match("%-(%u+) ")
+    word = advice[inner] and inner or word
+  end
+  if advice[word] then
+    return advice[word], is_final[word] or false
+  end
+  for _, entry in ipairs(plain_advice) do
+    if text:find(entry[1], 1, true) then
+      return entry[2], true
+    end
+  end
+  return ("it refused the command (%s)"):format(errors.shown(word)), false
+end
+
+local backend = {}
+backend.__index = backend
+
+local function drop(self)
+  if self.connection then
+    self.connection:close()
+    self.connection = nil
+  end
+end
+
+local function left_ms(ends_at_ms)
+  return math.max(0, math.floor(ends_at_ms - core.monotonic_ms()))
+end
+
+local function describe(self, what)
+  return ("Redis at %s: %s"):format(self.place, what)
+end
+
+local broken = {
+  closed = "the connection broke",
+  timeout = "no answer in time",
+  protocol = "what answers there does not speak the protocol of Redis",
+}
+
+-- Presents what a connection said of its failure. Unless the server just refused the command, the connection is over.
+local function explain(self, reason, detail)
+  local meaning, is_over = broken[reason], true
+  if reason == "refused" then
+    meaning, is_over = read_refusal(detail)
+  end
+  if is_over then
+    drop(self)
+  end
+  return describe(self, meaning)
+end
+
+-- One command of the beginning of a connection.
+local function introduce(self, ends_at_ms, ...)
+  local _, reason, detail = self.connection:command(left_ms(ends_at_ms), ...)
+  if reason then
+    local message = explain(self, reason, detail)
+    drop(self)
+    return nil, message
+  end
+  return true
+end
+
+local function sign_in(self, ends_at_ms)
+  local settings, ok, message = self.settings, true, nil
+  if settings.user then
+    ok, message = introduce(self, ends_at_ms, "AUTH", settings.user, settings.password)
+  elseif settings.password then
+    ok, message = introduce(self, ends_at_ms, "AUTH", settings.password)
+  end
+  if ok and settings.database ~= 0 then
+    ok, message = introduce(self, ends_at_ms, "SELECT", ("%d"):format(settings.database))
+  end
+  return ok, message
+end
+
+local function connect(self, ends_at_ms)
+  local address = self.address
+  ends_at_ms = math.min(ends_at_ms, core.monotonic_ms() + self.settings.connect_timeout_ms)
+  address.timeout_ms = left_ms(ends_at_ms)
+  local connection, message = self.driver.connect(address)
+  if not connection then
+    return nil, describe(self, "no connection: " .. message)
+  end
+  self.connection = connection
+  return sign_in(self, ends_at_ms)
+end
+
+-- Sends a command and returns its reply, or nil and a message. `how` is `repeatable` where a second time does no harm,
+-- else `once`: then a lost answer ends the operation.
+local function run(self, how, ...)
+  local settings = self.settings
+  local ends_at_ms = core.monotonic_ms() + settings.connect_timeout_ms + 2 * settings.timeout_ms
+  for attempt = 1, 2 do
+    if not self.connection then
+      local ok, message = connect(self, ends_at_ms)
+      if not ok then
+        return nil, message
+      end
+    end
+    local reply, reason, detail = self.connection:command(math.min(settings.timeout_ms, left_ms(ends_at_ms)), ...)
+    if reason == nil then
+      return reply
+    end
+    local message = explain(self, reason, detail)
+    local is_lost = reason ~= "refused" and detail and how == "once"
+    if reason ~= "closed" or attempt == 2 or is_lost then
+      return nil, is_lost and message .. "; the change may have been made" or message
+    end
+  end
+end
+
+-- What a script answers for true and false.
+local function to_boolean(self, reply, message)
+  if reply == nil and message then
+    return nil, message
+  elseif reply ~= 0 and reply ~= 1 then
+    return nil, explain(self, "protocol")
+  end
+  return reply == 1
+end
+
+function backend:get(key)
+  local reply, message = run(self, "repeatable", "GET", self.names.value(key))
+  if reply ~= nil and type(reply) ~= "string" then
+    return nil, explain(self, "protocol")
+  end
+  return reply, message
+end
+
+local function write(self, how, key, value, ttl_ms, condition, expected)
+  local names = self.names
+  return to_boolean(self, run(self, how, "EVAL", scripts.WRITE, "3", names.value(key), names.keys, names.ends,
+    key, value, ttl_ms and ("%d"):format(ttl_ms) or "", condition, expected))
+end
+
+function backend:put(key, value, ttl_ms)
+  return write(self, "repeatable", key, value, ttl_ms, "any", "")
+end
+
+function backend:add(key, value, ttl_ms)
+  return write(self, "once", key, value, ttl_ms, "absent", "")
+end
+
+function backend:replace(key, expected, value, ttl_ms)
+  return write(self, "once", key, value, ttl_ms, "equal", expected)
+end
+
+function backend:remove(key, expected)
+  local names = self.names
+  local words = { "EVAL", scripts.REMOVE, "3", names.value(key), names.keys, names.ends, key, expected }
+  return to_boolean(self, run(self, "once", unpack(words)))
+end
+
+-- The first text behind all those that begin with the prefix, or nil when there is none.
+local function text_behind(prefix)
+  local kept = prefix:match("^(.-)\255*$")
+  if kept == "" then
+    return nil
+  end
+  return kept:sub(1, -2) .. string.char(kept:byte(-1) + 1)
+end
+
+-- By bytes, whatever the locale says.
+local function is_behind(text, other)
+  for i = 1, math.min(#text, #other) do
+    local a, b = text:byte(i), other:byte(i)
+    if a ~= b then
+      return a > b
+    end
+  end
+  return #text > #other
+end
+
+-- Takes keys off the index whose values have ended. It does not matter when it fails: the next list tries again.
+local function forget(self, keys)
+  local names = self.names
+  local words = { "EVAL", scripts.FORGET, ("%d"):format(#keys + 2), names.keys, names.ends }
+  for _, key in ipairs(keys) do
+    words[#words + 1] = names.value(key)
+  end
+  for _, key in ipairs(keys) do
+    words[#words + 1] = key
+  end
+  run(self, "repeatable", unpack(words))
+end
+
+-- Whether a reply is a list of texts, and where that is allowed of nils, of so many at most.
+local function is_text_list(reply, most, may_be_nil)
+  if type(reply) ~= "table" or #reply > most then
+    return false
+  end
+  for _, element in ipairs(reply) do
+    if type(element) ~= "string" and not (may_be_nil and element == false) then
+      return false
+    end
+  end
+  return true
+end
+
+-- Appends the pairs of these keys to what was found.
+local function read_values(self, keys, found)
+  local words, ended = { "MGET" }, {}
+  for i, key in ipairs(keys) do
+    words[i + 1] = self.names.value(key)
+  end
+  local values, message = run(self, "repeatable", unpack(words))
+  if not is_text_list(values, #keys, true) or #values < #keys then
+    return nil, message or explain(self, "protocol")
+  end
+  for i, key in ipairs(keys) do
+    if values[i] then
+      found[#found + 1] = { key, values[i] }
+    else
+      ended[#ended + 1] = key
+    end
+  end
+  if #ended > 0 then
+    forget(self, ended)
+  end
+  return true
+end
+
+function backend:list(prefix, after, limit)
+  local is_later = after and (after == prefix or is_behind(after, prefix))
+  local from = is_later and "(" .. after or "[" .. prefix
+  local behind, found = text_behind(prefix), {}
+  local to = behind and "(" .. behind or "+"
+  repeat
+    local portion = math.min(LIST_PORTION, limit and limit - #found or LIST_PORTION)
+    local keys, message = run(self, "repeatable", "ZRANGEBYLEX", self.names.keys, from, to, "LIMIT", "0",
+      ("%d"):format(portion))
+    if not is_text_list(keys, portion) then
+      return nil, message or explain(self, "protocol")
+    end
+    if #keys > 0 then
+      local ok, problem = read_values(self, keys, found)
+      if not ok then
+        return nil, problem
+      end
+      from = "(" .. keys[#keys]
+    end
+  until #keys < portion or #found == limit
+  return found
+end
+
+function backend:close()
+  drop(self)
+end
+
+---- Settings -----------------------------------------------------------------------------------------------------
+
+local function a_text(value)
+  return type(value) == "string" and value ~= "" and not value:find("%z"), "a text that is not empty"
+end
+
+-- No character that a URL has and a host has not: a URL in its place would show its password in messages.
+local function a_host(value)
+  return type(value) == "string" and value:find("^[%w._:%%-]+$") ~= nil, "a name or an address"
+end
+
+local function a_secret(value)
+  return type(value) == "string" and value ~= "", "a text that is not empty"
+end
+
+local function a_prefix(value)
+  return type(value) == "string" and value ~= "" and not value:find("/", 1, true) and #value <= 200,
+    "a text of 1 to 200 bytes without a slash"
+end
+
+local function whole(low, high)
+  return function(value)
+    return type(value) == "number" and value >= low and value <= high and value == math.floor(value),
+      ("a whole number from %d to %d"):format(low, high)
+  end
+end
+
+local function a_tls(value)
+  return value == true or type(value) == "table", "true or a table"
+end
+
+local known = {
+  host = a_host, port = whole(1, 65535), socket = a_text, user = a_secret, password = a_secret,
+  database = whole(0, 2 ^ 31 - 1), prefix = a_prefix, timeout_ms = whole(1, 3600000),
+  connect_timeout_ms = whole(1, 3600000), tls = a_tls,
+}
+local known_tls = { ca_file = a_text, server_name = a_host, certificate_file = a_text, key_file = a_text }
+
+-- What is wrong with a table of options, or nil.
+local function problem_of(options, rules, before)
+  for key, value in pairs(options) do
+    if not rules[key] then
+      return "unknown option " .. before .. errors.shown(key)
+    end
+    local ok, wanted = rules[key](value)
+    if not ok then
+      return ("option %s%s must be %s"):format(before, key, wanted)
+    end
+  end
+end
+
+local function problem_between(options, tls)
+  if (options.host == nil) == (options.socket == nil) then
+    return "give either host or socket"
+  elseif options.socket and (options.port or tls) then
+    return "port and tls go with host only"
+  elseif options.user and not options.password then
+    return "user needs a password"
+  elseif tls and (tls.certificate_file == nil) ~= (tls.key_file == nil) then
+    return "tls.certificate_file and tls.key_file go together"
+  end
+end
+
+local function with_defaults(options, tls)
+  local settings = {
+    user = options.user, password = options.password, database = options.database or 0,
+    prefix = options.prefix or "paciolan:", timeout_ms = options.timeout_ms or 1000,
+    connect_timeout_ms = options.connect_timeout_ms or 1000,
+  }
+  local port = ("%d"):format(options.port or 6379)
+  local address = { host = options.host, port = options.host and port, socket = options.socket, has_tls = tls ~= nil }
+  for key, value in pairs(tls or {}) do
+    address[key] = value
+  end
+  return settings, address, options.socket or options.host .. ":" .. port
+end
+
+-- Returns the settings, the address for the driver and the place for messages; or nil and what is wrong.
+local function read_options(options)
+  local problem
+  if type(options) == "string" then
+    options, problem = redis_url.read(options)
+  elseif type(options) ~= "table" then
+    problem = "give a URL or a table, not " .. type(options)
+  end
+  problem = problem or problem_of(options, known, "")
+  local tls = not problem and options.tls and (options.tls == true and {} or options.tls) or nil
+  problem = problem or (tls and problem_of(tls, known_tls, "tls.")) or problem_between(options, tls)
+  if problem then
+    return nil, problem
+  end
+  return with_defaults(options, tls)
+end
+
+local function load_driver()
+  local ok, driver = pcall(require, "paciolan.redis")
+  if ok then
+    return driver
+  end
+  local missing = tostring(driver):find("module 'paciolan.redis' not found", 1, true)
+  return nil, "the module paciolan.redis is not installed: install hiredis and OpenSSL with their headers "
+    .. "(libhiredis-dev and libssl-dev on Debian) and build paciolan again"
+    .. (missing and "" or " (" .. tostring(driver) .. ")")
+end
+
+--- Opens a store. Nothing is sent yet.
+-- @tparam string|table options a URL (see paciolan.store.redis_url) or a table of options, see the top
+-- @treturn table the store
+-- @raise for wrong options, and where the module paciolan.redis was not built; never with a part of a URL
+-- @usage local store = redis.new "redis://localhost:6379/0"
+function redis.new(options)
+  local settings, address, place = read_options(options)
+  if not settings then
+    error("paciolan.store.redis: " .. address, 2)
+  end
+  local driver, missing = load_driver()
+  if not driver then
+    error("paciolan.store.redis: " .. missing, 2)
+  end
+  return new_store(setmetatable({ settings = settings, address = address, place = place, driver = driver,
+    names = scripts.names(settings.prefix) }, backend))
+end
+
+return redis
