@@ -96,6 +96,27 @@ describe("sandbox: control calls and the object", function()
     assert.equal(401, (here:call("POST", "/v1/auth/token", payload)))
   end)
 
+  local BAD_REVOCATIONS = {
+    { "a token that is no text", { token = 5 } }, { "a family without a token", { family = true } },
+    { "one token and all refresh tokens", { token = "x", refresh = true } }, { "a flag as text", { refresh = "yes" } },
+    { "an unknown key", { tokens = true } },
+  }
+  for _, row in ipairs(BAD_REVOCATIONS) do
+    it("tokens/revoke takes no " .. row[1] .. ", and revokes nothing then", function()
+      assert.equal(400, (post("tokens/revoke", row[2])))
+      assert.equal(200, (here:call("GET", "/v1/listings/A3qnemZ")))
+    end)
+  end
+
+  it("tokens/revoke answers 404 to a token that was never issued, and does not quote it", function()
+    for _, family in ipairs { false, true } do
+      local status, _, answer = post("tokens/revoke", { token = "never-issued", family = family })
+      assert.equal(404, status)
+      assert.is_nil(answer.body:find("never-issued", 1, true))
+    end
+    assert.equal(200, (here:call("GET", "/v1/listings/A3qnemZ")))
+  end)
+
   it("tokens/code issues a working code", function()
     local _, body = post("tokens/code")
     local payload = { grantType = "authorization_code", code = body.code }
@@ -127,6 +148,8 @@ describe("sandbox: control calls and the object", function()
     assert.has_error(function() sandbox.new { seed = 5 } end)
     assert.has_error(function() sandbox.new { pending_polls = -1 } end)
     assert.has_error(function() sandbox.new { token_lifetime_s = 0 } end)
+    assert.has_error(function() sandbox.new { refresh_token_lifetime_s = -1 } end)
+    assert.has_error(function() sandbox.new { code_lifetime_s = 0.5 } end)
   end)
 
   it("answers 500 to its own faults and tells them to on_error only", function()

@@ -29,6 +29,8 @@ function command.describe(parser)
   sub:option("--host", "Numeric address to listen on."):argname("<address>"):default("127.0.0.1")
   sub:option("--seed", "Any text; the same seed gives the same world."):argname("<text>"):default("paciolan")
   number("--token-lifetime", "<seconds>", "Seconds until an access token expires."):default("3600")
+  number("--refresh-token-lifetime", "<seconds>", "Seconds until a refresh token expires; 0: never."):default("0")
+  number("--code-lifetime", "<seconds>", "Seconds until an authorization code expires; 0: never."):default("0")
   number("--pending-polls", "<number>", "How many polls of an order or transfer answer PENDING."):default("0")
   number("--extra-seats", "<number>", "Seats of one more event, to try large batches."):default("0")
   sub:option("--faults", "Random faults, such as 'reset=after@0.1, tickets.lock:status=503@0.2'."):argname("<plan>")
@@ -132,7 +134,8 @@ end
 local function new_sandbox(arguments, streams)
   return require("paciolan.sandbox").new {
     seed = arguments.seed, host = arguments.host, port = arguments.port,
-    token_lifetime_s = arguments.token_lifetime, pending_polls = arguments.pending_polls, stop_on_signals = true,
+    token_lifetime_s = arguments.token_lifetime, refresh_token_lifetime_s = arguments.refresh_token_lifetime,
+    code_lifetime_s = arguments.code_lifetime, pending_polls = arguments.pending_polls, stop_on_signals = true,
     extra_seats = arguments.extra_seats, faults = arguments.faults,
     on_request = not arguments.quiet and function(entry)
       streams.out:write(access_line(entry))
@@ -150,6 +153,7 @@ local function fail(streams, message)
 end
 
 local OPTION_OF = { port = "--port", host = "--host", token_lifetime_s = "--token-lifetime",
+  refresh_token_lifetime_s = "--refresh-token-lifetime", code_lifetime_s = "--code-lifetime",
   pending_polls = "--pending-polls", extra_seats = "--extra-seats", faults = "--faults" }
 
 -- What the sandbox raises is a value that it cannot use. Its names for options become those of the command line.

@@ -37,7 +37,8 @@ end
 -- Options of `start` and the words of the command line that carry them.
 local OPTIONS = {
   seed = "--seed", port = "--port", token_lifetime_s = "--token-lifetime", pending_polls = "--pending-polls",
-  extra_seats = "--extra-seats", faults = "--faults",
+  extra_seats = "--extra-seats", faults = "--faults", refresh_token_lifetime_s = "--refresh-token-lifetime",
+  code_lifetime_s = "--code-lifetime",
 }
 
 -- The child's whole program. Its search paths stand in it, since the environment has more than one name for them.
@@ -93,9 +94,9 @@ local function new_guard(run)
 end
 
 --- Starts a sandbox and waits until it listens.
--- @tparam[opt] table options `seed`, `port` (default: any free one), `token_lifetime_s`, `pending_polls`, `faults` (a
--- plan of random faults, see docs/sandbox.md), `verbose` (one line per request, which `stop` returns; not for long
--- runs, since nobody reads the pipe)
+-- @tparam[opt] table options `seed`, `port` (default: any free one), `token_lifetime_s`, `refresh_token_lifetime_s`,
+-- `code_lifetime_s`, `pending_polls`, `extra_seats`, `faults` (a plan of random faults, see docs/sandbox.md), `verbose`
+-- (one line per request, which `stop` returns; not for long runs, since nobody reads the pipe)
 -- @treturn Box `base_url`, `port`, `pid`, `application_id`, `api_key`, `channel_code`, `organization_id`, `user_agent`,
 -- `auth_code`. Raises with the child's output when it does not start.
 function child.start(options)

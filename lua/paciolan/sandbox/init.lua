@@ -26,9 +26,14 @@ Sandbox.__index = Sandbox
 
 local STEP_MS = 1000 -- how long run waits at a time before it looks at the clock again
 
--- What may be changed while it runs: name, default, lowest and highest value.
+local LONGEST_LIFE_S = 10 * 365 * 86400
+
+-- What may be changed while it runs: name, default, lowest and highest value. A lifetime is that of what is issued from
+-- then on; 0 stands for ever.
 local OPTIONS = {
-  { "token_lifetime_s", 3600, 1, 10 * 365 * 86400 },
+  { "token_lifetime_s", 3600, 1, LONGEST_LIFE_S },
+  { "refresh_token_lifetime_s", 0, 0, LONGEST_LIFE_S },
+  { "code_lifetime_s", 0, 0, LONGEST_LIFE_S },
   { "pending_polls", 0, 0, 999 }, -- how many polls of an order or transfer answer PENDING
   { "pending_s", 60, 0, 86400 }, -- after that long it ends without being polled
   { "order_http_status", 200, 200, 201 }, -- both are documented for complete-order
@@ -65,7 +70,9 @@ local EXTRA_SEATS = { "extra_seats", 0, 0, 100000 }
 -- @tparam[opt="127.0.0.1"] string options.host numeric address to listen on
 -- @tparam[opt=0] number options.port 0 for any free port
 -- @tparam[opt=os.time] function options.clock returns unix seconds; control calls add an offset to it
--- @tparam[opt=3600] number options.token_lifetime_s
+-- @tparam[opt=3600] number options.token_lifetime_s of access tokens
+-- @tparam[opt=0] number options.refresh_token_lifetime_s 0: they never expire
+-- @tparam[opt=0] number options.code_lifetime_s of authorization codes, 0: they never expire
 -- @tparam[opt=0] number options.pending_polls
 -- @tparam[opt=60] number options.pending_s
 -- @tparam[opt=200] number options.order_http_status 200 or 201
@@ -115,7 +122,7 @@ function Sandbox:reset()
   self.faults:restart()
   self.draw = ids.stream(self.seed, "answers")
   self.inventory = inventory.new(self.seed, self._extra_seats)
-  self.tokens = tokens.new(self.seed, now)
+  self.tokens = tokens.new(self.seed, now, self.options.code_lifetime_s)
   self.ledger = ledger.new(now)
   self.processes = processes.new(self.seed, now)
   self.transfers = transfers.new_store()

@@ -9,12 +9,12 @@ local auth = {}
 --- Exchanges a code or rotates a refresh token. A skewed clock tells another
 -- time of expiration than the one that holds.
 function auth.token(box, call)
-  local payload, lifetime_s = call.payload, box.options.token_lifetime_s
+  local payload, options = call.payload, box.options
   local pair, message
   if payload.grantType == "refresh_token" then
-    pair, message = box.tokens:rotate(payload.refreshToken, lifetime_s)
+    pair, message = box.tokens:rotate(payload.refreshToken, options.token_lifetime_s, options.refresh_token_lifetime_s)
   else
-    pair, message = box.tokens:exchange(payload.code, lifetime_s)
+    pair, message = box.tokens:exchange(payload.code, options.token_lifetime_s, options.refresh_token_lifetime_s)
   end
   if not pair then
     return nil, answers.auth_refusal(401, message)

@@ -115,9 +115,33 @@ function control.clock(box, call)
   return 200, { now = box:now() }
 end
 
---- POST tokens/revoke `{ refresh }`: revokes access tokens, with `refresh = true` refresh tokens too.
+local REVOKE_KEYS = { refresh = "boolean", token = "string", family = "boolean" }
+
+local function check_revoke_keys(payload)
+  for key, value in pairs(payload) do
+    if type(value) ~= REVOKE_KEYS[key] then
+      return "The keys are refresh, or token and family; token is a string, the others are true or false"
+    end
+  end
+  if payload.token and payload.refresh ~= nil then
+    return "refresh goes with all tokens, and not with one"
+  elseif payload.family ~= nil and not payload.token then
+    return "family needs a token that belongs to it"
+  end
+end
+
+--- POST tokens/revoke: all access tokens, with `{ refresh = true }` the refresh tokens too; with `{ token }` that one,
+-- an access or a refresh token; with `{ token, family = true }` everything that came from the same code.
 function control.revoke(box, call)
-  box.tokens:revoke(call.payload.refresh == true)
+  local payload = call.payload
+  local rule = check_revoke_keys(payload)
+  if rule then
+    return bad(rule)
+  elseif not payload.token then
+    box.tokens:revoke(payload.refresh == true)
+  elseif not box.tokens:revoke_one(payload.token, payload.family == true) then
+    return nil, answers.refusal(404, "NOT_FOUND", "There is no such token")
+  end
   return 200, {}
 end
 
@@ -129,7 +153,7 @@ end
 
 --- POST tokens/code: issues one more authorization code.
 function control.code(box)
-  return 200, { code = box.tokens:issue_code() }
+  return 200, { code = box.tokens:issue_code(box.options.code_lifetime_s) }
 end
 
 --- POST reset: the world as it was at the start.
