@@ -14,6 +14,40 @@ local function in_seconds(seconds)
   return os.date("!%Y-%m-%dT%H:%M:%S", math.floor(core.now_ms() / 1000) + seconds) .. ".000000000Z"
 end
 
+-- In a task others run meanwhile; elsewhere nothing is waited for.
+local function give_way(ms)
+  local loop = concurrent.loop()
+  if loop then
+    loop:sleep(ms)
+  end
+end
+
+-- A store in memory with hooks, each called with the key. `hooks.get` runs between the reading of a value and its
+-- delivery, `hooks.write` before anything is written, `hooks.keep` before a token set is; what a hook returns is the
+-- error of the write.
+local function store_with(hooks, inner)
+  inner = inner or paciolan.store.memory()
+  local function run(name, key)
+    return hooks[name] and hooks[name](key)
+  end
+  local store = {}
+  function store.get(_, key)
+    local value = inner:get(key)
+    run("get", key)
+    return value
+  end
+  for _, name in ipairs { "put", "add", "replace", "remove" } do
+    store[name] = function(_, key, ...)
+      local err = run("write", key) or (key:find("^paciolan/token/") and run("keep", key))
+      if err then
+        return nil, err
+      end
+      return inner[name](inner, key, ...)
+    end
+  end
+  return store
+end
+
 describe("the token of a link", function()
   local place, link, seen
 
@@ -417,15 +451,11 @@ describe("the token of a link", function()
     it("that fails makes an error of kind store, and the new pair is not lost", function()
       local store = paciolan.store.memory()
       local is_broken = false
-      local fragile = { put = function(_, ...)
+      local fragile = store_with({ keep = function()
         if is_broken then
-          return nil, errors.store("the disk is full")
+          return errors.store("the disk is full")
         end
-        return store:put(...)
-      end }
-      setmetatable(fragile, { __index = function(_, name)
-        return function(_, ...) return store[name](store, ...) end
-      end })
+      end }, store)
       local other = place:client { store = fragile }
       is_broken = true
       local result, err = other.tickets:unlock { tokens = place:tokens(1) }
@@ -485,14 +515,6 @@ end)
 
 local FAR = "2099-01-01T00:00:00.000000000Z"
 
--- In a task others run meanwhile; elsewhere nothing is waited for.
-local function give_way(ms)
-  local loop = concurrent.loop()
-  if loop then
-    loop:sleep(ms)
-  end
-end
-
 -- A client of a service that takes each refresh token once, beginning with R0, or of one that answers token calls with
 -- `answer`. `sent` lists the refresh tokens and `timeouts_ms` the time each token call was given.
 local function single_use(overrides, answer)
@@ -528,26 +550,6 @@ local function single_use(overrides, answer)
   return link, service, transport
 end
 
--- A store in memory; `hooks.get` runs between a value's reading and its delivery, `hooks.put` before a value is kept.
-local function store_with(hooks)
-  local inner = paciolan.store.memory()
-  local function run(name)
-    if hooks[name] then
-      hooks[name]()
-    end
-  end
-  return {
-    get = function(_, key)
-      local value = inner:get(key)
-      run("get")
-      return value
-    end,
-    put = function(_, ...)
-      run("put")
-      return inner:put(...)
-    end,
-  }
-end
 
 local function run_tasks(count, task)
   local tasks = {}
@@ -589,11 +591,11 @@ describe("the event of a rotation", function()
   end)
 
   for name, fail in pairs {
-    ["fails"] = function() return nil, errors.store("full") end, ["raises"] = function() error("boom", 0) end,
+    ["fails"] = function() return errors.store("full") end, ["raises"] = function() error("boom", 0) end,
   } do
     it("tells of a store that " .. name, function()
       local events = {}
-      local link = single_use { store = { get = function() end, put = fail }, on_event = function(event)
+      local link = single_use { store = store_with { keep = fail }, on_event = function(event)
         if event.type == "rotation" then
           events[#events + 1] = { event.ok, event.kind, event.step }
         end
@@ -606,9 +608,9 @@ end)
 
 describe("a refresh token goes out once", function()
   for name, hooks in pairs {
-    ["put yields"] = { put = function() give_way(7) end },
-    ["get yields"] = { get = function() give_way(7) end },
-    ["get and put yield"] = { get = function() give_way(7) end, put = function() give_way(7) end },
+    ["writing yields"] = { write = function() give_way(7) end },
+    ["reading yields"] = { get = function() give_way(7) end },
+    ["reading and writing yield"] = { get = function() give_way(7) end, write = function() give_way(7) end },
   } do
     it("when the store's " .. name, function()
       local link, service = single_use { store = store_with(hooks) }
@@ -623,46 +625,39 @@ describe("a refresh token goes out once", function()
     end)
   end
 
-  it("when the store's put raises, which is raised on; the pair is stored by the next call", function()
-    local hooks = { put = function() error("the disk is gone", 0) end }
+  it("when the store raises, which is raised on; the pair is stored by the next call", function()
+    local hooks = { keep = function() error("the disk is gone", 0) end }
     local link, service = single_use { store = store_with(hooks) }
     for _ = 1, 2 do
       local ok, problem = pcall(link.catalog.events, link.catalog)
       assert.is_false(ok)
       assert.equal("the disk is gone", problem)
     end
-    hooks.put = nil
+    hooks.keep = nil
     assert(link.catalog:events())
     assert.equal("Bearer A1", service.authorization)
     assert.same({ "R0" }, service.sent)
   end)
 
   it("when a pair that the store refused is written by several tasks", function()
-    local is_broken, puts = true, 0
-    local inner = paciolan.store.memory()
-    local link, service = single_use { store = {
-      get = function(_, key)
-        give_way(1)
-        return inner:get(key)
-      end,
-      put = function(_, ...)
-        puts = puts + 1
+    local is_broken, writes = true, 0
+    local link, service = single_use { store = store_with {
+      get = function() give_way(1) end,
+      keep = function()
+        writes = writes + 1
         give_way(7)
-        if is_broken then
-          return nil, errors.store("full")
-        end
-        return inner:put(...)
+        return is_broken and errors.store("full") or nil
       end,
     } }
     for _, entry in ipairs(run_tasks(6, function() return link.catalog:events() end)) do
       assert.equal("store", entry[2].kind)
     end
-    assert.equal(1, puts)
+    assert.equal(1, writes)
     is_broken = false
     for _, entry in ipairs(run_tasks(6, function() return link.catalog:events() end)) do
       assert.is_table(entry[1], tostring(entry[2]))
     end
-    assert.equal(2, puts)
+    assert.equal(2, writes)
     assert.same({ "R0" }, service.sent)
   end)
 

@@ -729,17 +729,21 @@ describe("the authorization code", function()
     assert.same({ "c1" }, sent)
   end)
 
-  it("is kept when nobody said what became of it", function()
+  it("is never sent again when nobody said what became of it", function()
     local link, sent = service({ TIMEOUT, token_answer("a1", "r1") }, { OK }, { auth = { code = "c1" } })
     local _, err = calls.order(link)
     assert.equal("timeout", err.kind)
     assert.equal("not_sent", err.outcome)
-    assert(calls.order(link))
-    assert.same({ "c1", "c1", "Bearer a1" }, sent)
+    assert.is_false(err.retryable)
+    assert.truthy(err.message:find("a new one is needed", 1, true), err.message)
+    _, err = calls.order(link)
+    assert.equal("auth", err.kind)
+    assert.truthy(err.message:find("a new authorization code is needed", 1, true), err.message)
+    assert.same({ "c1" }, sent)
   end)
 
   it("waits when the service asks for it", function()
-    local link, sent = service({ status(503, "", { ["retry-after"] = "60" }) }, { OK }, { auth = { code = "c1" } })
+    local link, sent = service({ status(429, "", { ["retry-after"] = "60" }) }, { OK }, { auth = { code = "c1" } })
     local _, err = calls.order(link)
     assert.equal("not_sent", err.outcome)
     _, err = calls.order(link)
@@ -805,11 +809,11 @@ describe("the refresh token", function()
     local store = paciolan.store.memory()
     local auth = { refresh_token = "r1" }
     assert(service({ token_answer("a1", "r2") }, { OK }, { store = store, auth = auth }).auth:rotate())
-    local before = store:list("")
+    local before = store:list("paciolan/token/")
     local link, sent = service({ REFUSED }, { UNAUTHORIZED }, { store = store, auth = {} })
     local _, err = calls.order(link)
     assert.equal("auth", err.kind)
-    assert.same(before, store:list(""))
+    assert.same(before, store:list("paciolan/token/"))
     calls.order(link)
     assert.same({ "Bearer a1", "r2", }, sent)
   end)
@@ -947,21 +951,22 @@ describe("the token call that a call needs", function()
 end)
 
 describe("a store that fails", function()
+  -- calls_that_fail: by method, which keys, as a pattern.
   local function failing(calls_that_fail, err)
     local inner = paciolan.store.memory()
     return setmetatable({}, { __index = function(_, method)
-      return function(_, ...)
-        if calls_that_fail[method] then
+      return function(_, key, ...)
+        if calls_that_fail[method] and key:find(calls_that_fail[method]) then
           return nil, err or errors.store("the store is out of order")
         end
-        return inner[method](inner, ...)
+        return inner[method](inner, key, ...)
       end
     end })
   end
 
   it("is an error of kind store, and nothing is sent", function()
     local link, sent = service({ token_answer("a1", "r1") }, { OK },
-      { store = failing { get = true }, auth = { code = "c1" } })
+      { store = failing { get = "" }, auth = { code = "c1" } })
     local _, err = calls.order(link)
     assert.equal("store", err.kind)
     assert.equal("not_sent", err.outcome)
@@ -971,20 +976,33 @@ describe("a store that fails", function()
 
   it("may answer with plain text", function()
     local link = service({ token_answer("a1", "r1") }, { OK },
-      { store = failing({ get = true }, "disk on fire"), auth = { code = "c1" } })
+      { store = failing({ get = "" }, "disk on fire"), auth = { code = "c1" } })
     local _, err = calls.order(link)
     assert.equal("store", err.kind)
     assert.is_nil(tostring(err):find("fire")) -- the text may quote what was to be kept
   end)
 
   it("lets no token be used that it did not keep, and loses none", function()
-    local broken = { put = true }
+    local broken = { add = "/token/" }
     local link, sent = service({ token_answer("a1", "r2") }, { OK },
       { store = failing(broken), auth = { refresh_token = "r1" } })
     local _, err = calls.order(link)
     assert.equal("store", err.kind)
     assert.equal("not_sent", err.outcome)
-    broken.put = nil
+    broken.add = nil
+    assert(calls.order(link))
+    assert.same({ "r1", "Bearer a1" }, sent)
+  end)
+
+  it("spends no credential when it cannot be written at all", function()
+    local broken = { add = "" }
+    local link, sent = service({ token_answer("a1", "r2") }, { OK },
+      { store = failing(broken), auth = { refresh_token = "r1", code = "c1" } })
+    local _, err = calls.order(link)
+    assert.equal("store", err.kind)
+    assert.equal("not_sent", err.outcome)
+    assert.same({}, sent)
+    broken.add = nil
     assert(calls.order(link))
     assert.same({ "r1", "Bearer a1" }, sent)
   end)
@@ -1142,7 +1160,7 @@ describe("misuse", function()
       { { auth = { token = "x" } }, "unknown option token" }, { { shapes = { verify = "x" } }, "shapes%.verify" },
       { { shapes = { colour = "x" } }, "no switch" }, { { on_event = "x" }, "on_event must be a function" },
       { { strict_request_id = 1 }, "strict_request_id must be" }, { { store = "memory" }, "store must be" },
-      { { store = {} }, "store must be a store with get and put" },
+      { { store = {} }, "store must be a store with get, put, add, replace and remove" },
       { { ca_file = "spec/no-such-file.pem" }, "ca_file must be the path of a file that can be read" },
       { { auth = { access_token = "t", expiration = "tomorrow" } }, "expiration must be a time" },
       { { operations = { ["tickets.lock"] = { method = "GET" } } }, "must not be GET" },

@@ -258,10 +258,10 @@ describe("a link", function()
       assert.equal(0, (served:stop()))
     end)
 
-    local function run_with(variables)
+    local function run_with(variables, script)
       return program.run("env -u PACIOLAN_BASE_URL -u PACIOLAN_APPLICATION_ID -u PACIOLAN_API_KEY"
         .. " -u PACIOLAN_CHANNEL_CODE " .. program.environment(variables) .. " "
-        .. program.words { program.lua, "-e", SCRIPT })
+        .. program.words { program.lua, "-e", script or SCRIPT })
     end
 
     it("names every variable that is missing, and no value", function()
@@ -274,15 +274,37 @@ describe("a link", function()
       assert.is_nil(problems:find("SECRET-KEY", 1, true))
     end)
 
-    it("names a store that this version lacks by its variable, not by its value", function()
-      local variables = { PACIOLAN_STORE = "redis://user:SECRET-PASSWORD@host" }
-      for _, name in ipairs { "BASE_URL", "APPLICATION_ID", "API_KEY", "CHANNEL_CODE" } do
-        variables["PACIOLAN_" .. name] = "x"
+    it("names a store that it cannot read by its variable, not by its value", function()
+      for _, text in ipairs { "postgres://user:SECRET-PASSWORD@host", "redis://user:SECRET-PASSWORD@host:x",
+        "SECRET-PASSWORD", "sqlite:" } do
+        local variables = { PACIOLAN_STORE = text }
+        for _, name in ipairs { "BASE_URL", "APPLICATION_ID", "API_KEY", "CHANNEL_CODE" } do
+          variables["PACIOLAN_" .. name] = "x"
+        end
+        local code, _, problems = run_with(variables)
+        assert.are_not.equal(0, code)
+        assert.truthy(problems:find("PACIOLAN_STORE", 1, true), problems)
+        assert.is_nil(problems:find("SECRET-PASSWORD", 1, true))
       end
-      local code, _, problems = run_with(variables)
-      assert.are_not.equal(0, code)
-      assert.truthy(problems:find("PACIOLAN_STORE", 1, true), problems)
-      assert.is_nil(problems:find("SECRET-PASSWORD", 1, true))
+    end)
+
+    it("opens the store that PACIOLAN_STORE names, and closes it with the link", function()
+      local path = os.tmpname()
+      os.remove(path)
+      local variables = { PACIOLAN_STORE = "sqlite:" .. path, PACIOLAN_BASE_URL = place.box.base_url,
+        PACIOLAN_APPLICATION_ID = place.box.application_id, PACIOLAN_API_KEY = place.box.api_key,
+        PACIOLAN_CHANNEL_CODE = place.box.channel_code, PACIOLAN_AUTH_CODE = place.box:new_auth_code() }
+      for _ = 1, 2 do -- the second one finds what the first one stored: its code is spent
+        local code, output, problems = run_with(variables, [[
+          local link = require("paciolan").from_env()
+          local store = link._config.store
+          assert(link.auth:token())
+          link:close()
+          print(tostring(store), pcall(store.get, store, "x"))]])
+        assert.equal(0, code, problems)
+        assert.truthy(output:find("^paciolan%.store%.sqlite %(closed%)%s+false"), output)
+      end
+      os.execute(program.words { "rm", "-f", path, path .. "-wal", path .. "-shm" })
     end)
 
     it("lets the program overrule the environment", function()

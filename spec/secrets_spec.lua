@@ -306,12 +306,19 @@ describe("no mark shows", function()
     }
     for i, failure in ipairs(failures) do
       local kept = cjson.encode { accessToken = set:make("stored"), refreshToken = set:make("stored") }
+      local function write(_, key, value) return failure(key, value) end
+      local function done() return true end
       for _, store in ipairs {
-        { get = function(_, key) return failure(key, kept) end, put = failure },
-        { get = function() return kept end, put = function(_, key, value) return failure(key, value) end },
-        { get = function() end, put = function(_, key, value) return failure(key, value) end },
-        { get = function() return set:make("no JSON") end, put = function() return true end },
+        { get = function(_, key) return failure(key, kept) end, put = write, add = write, replace = write },
+        { get = function() return kept end, put = write, add = write, replace = write },
+        { get = function() return kept end, put = write, add = done, replace = write },
+        { get = function() end, put = write, add = write, replace = write },
+        { get = function() end, put = write, add = function(_, key, value)
+          return key:find("/lock/", 1, true) and true or failure(key, value)
+        end, replace = write },
+        { get = function() return set:make("no JSON") end, put = done, add = done, replace = done },
       } do
+        store.remove = store.put
         local settings = watching.settings(set, { store = store, on_event = watch:hook("store") })
         settings.transport = scripted.new {
           { status = 200, body = cjson.encode { accessToken = set:make("new"), refreshToken = set:make("new") } },

@@ -1,5 +1,6 @@
-/* lpac_rotation.c: the rotation decision for auth.lua. */
+/* lpac_rotation.c: the rotation decision, and what else auth.lua asks of the core. */
 #include "lpac.h"
+#include "pac_digest.h"
 #include "pac_random.h"
 #include "pac_rotation.h"
 #include "pac_time.h"
@@ -55,7 +56,22 @@ static int cool_off_ms(lua_State *L) {
   return 1;
 }
 
+/* core.fingerprint(text) -> SHA-256 in hex: a credential's name where it must
+** not stand itself. Raises where OpenSSL cannot do it. */
+static int fingerprint(lua_State *L) {
+  char hex[PAC_FINGERPRINT_SIZE];
+  size_t length;
+  const char *text = luaL_checklstring(L, 1, &length);
+  if (pac_digest_fingerprint(text, length, hex) != PAC_OK) {
+    return luaL_error(L, "OpenSSL gives no SHA-256");
+  }
+  lua_pushstring(L, hex);
+  return 1;
+}
+
 void lpac_rotation_register(lua_State *L) {
-  static const luaL_Reg functions[] = { { "cool_off_ms", cool_off_ms }, { "rotation", rotation }, { NULL, NULL } };
+  static const luaL_Reg functions[] = {
+    { "cool_off_ms", cool_off_ms }, { "fingerprint", fingerprint }, { "rotation", rotation }, { NULL, NULL }
+  };
   luaL_setfuncs(L, functions, 0);
 }

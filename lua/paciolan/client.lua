@@ -57,8 +57,11 @@ end
 
 -- Only what the client calls is asked for; a store of the caller's own may have more.
 local function a_store(value)
-  local is_object = type(value) == "table" or type(value) == "userdata"
-  return is_object and type(value.get) == "function" and type(value.put) == "function", "a store with get and put"
+  local is_store = type(value) == "table" or type(value) == "userdata"
+  for _, method in ipairs { "get", "put", "add", "replace", "remove" } do
+    is_store = is_store and type(value[method]) == "function"
+  end
+  return is_store, "a store with get, put, add, replace and remove"
 end
 
 local function a_readable_file(value)

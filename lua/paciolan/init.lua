@@ -14,6 +14,7 @@ local core = require "paciolan.core"
 local errors = require "paciolan.errors"
 local json = require "paciolan.json"
 local messages = require "paciolan.messages"
+local store = require "paciolan.store"
 local values = require "paciolan.values"
 
 local paciolan = {}
@@ -24,12 +25,9 @@ paciolan._VERSION = core.version
 --- JSON null: sent where the documents allow it, and found in answers.
 paciolan.null = json.null
 
---- The stores by name: `paciolan.store.memory()`.
-paciolan.store = {
-  memory = function(options)
-    return require("paciolan.store.memory").new(options)
-  end,
-}
+--- The stores by name: `paciolan.store.memory()`, `paciolan.store.sqlite "paciolan.db"`,
+-- `paciolan.store.redis "redis://localhost"`, and `paciolan.store.open(text)` for any of them; see `paciolan.store`.
+paciolan.store = store
 
 --- Reading what the service pushes: `paciolan.messages.parse(body)`, see `paciolan.messages`.
 paciolan.messages = messages
@@ -82,21 +80,27 @@ local function read_variable(name)
   return value ~= "" and value or nil
 end
 
+-- A client makes its own store of the kind `memory`, and closes it.
 local function open_store(text)
   if text == nil or text == "memory" then
     return nil
   end
-  error("PACIOLAN_STORE: this version has the store memory only", 3)
+  local ok, opened = pcall(store.open, text)
+  if not ok then
+    error("PACIOLAN_STORE: " .. tostring(opened):gsub("^[^:\n]*:%d+: ", ""), 3)
+  end
+  return opened
 end
 
 --- Makes a client from the environment: `PACIOLAN_BASE_URL`, `PACIOLAN_APPLICATION_ID`, `PACIOLAN_API_KEY`,
 -- `PACIOLAN_CHANNEL_CODE`, `PACIOLAN_ORGANIZATION_ID`, `PACIOLAN_USER_AGENT`, `PACIOLAN_AUTH_CODE`,
--- `PACIOLAN_REFRESH_TOKEN`, `PACIOLAN_ACCESS_TOKEN`, `PACIOLAN_STORE` (`memory`), `PACIOLAN_CA_FILE`.
+-- `PACIOLAN_REFRESH_TOKEN`, `PACIOLAN_ACCESS_TOKEN`, `PACIOLAN_STORE` (as `paciolan.store.open` takes it),
+-- `PACIOLAN_CA_FILE`. A store that is opened here is closed with the link.
 -- @tparam ?table overrides options that win over the environment
 -- @treturn table link
 -- @raise for a required variable that is not set; the message names all of them
 function paciolan.from_env(overrides)
-  local options = { auth = {}, store = open_store(read_variable("PACIOLAN_STORE")) }
+  local options = { auth = {} }
   for option, variable in pairs(variables) do
     options[option] = read_variable(variable)
   end
@@ -116,7 +120,11 @@ function paciolan.from_env(overrides)
   if #missing > 0 then
     error("paciolan.from_env: not set: " .. table.concat(missing, ", "), 2)
   end
-  return client.new(options)
+  local own_store = options.store == nil and open_store(read_variable("PACIOLAN_STORE")) or nil
+  options.store = options.store or own_store
+  local link = client.new(options)
+  link._config.owns_store = link._config.owns_store or own_store ~= nil
+  return link
 end
 
 --- Runs functions that call a link side by side, in one thread.
