@@ -8,7 +8,7 @@ local core = require "paciolan.core"
 
 local cli = {}
 
-local COMMANDS = { "sandbox" }
+local COMMANDS = { "login", "sandbox" }
 
 local EPILOG = [[
 Environment:
