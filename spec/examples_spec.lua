@@ -24,6 +24,11 @@ local EXPECTED = {
     "\n14  expired token  HTTP 401 → token renewed → HTTP 200: 2 attempts",
     "Every step went as told%.\n", "docs/guide%.md", "bin/paciolan sandbox",
   },
+  ["shared_tokens.lua"] = {
+    "http://127%.0%.0%.1:%d+", "logged in: paciolan%.token %(Bearer, until [^\n]*%)\n", "4 processes go on:\n",
+    "process 1: 8 of 8 calls\n", "process 2: 8 of 8 calls\n", "process 3: 8 of 8 calls\n",
+    "process 4: 8 of 8 calls\n", "token calls: 1 exchange, 1 refresh, 0 refused\n",
+  },
 }
 
 -- A service that breaks a promise: code that changes the sandbox before it starts, and where the story must end.
