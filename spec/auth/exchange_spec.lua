@@ -17,7 +17,7 @@ local clock, store, service
 
 local function begin()
   store = faulty_store.new(memory.new())
-  service = token_service.new(clock)
+  service = token_service.new(clock, store)
 end
 
 before_each(function()
@@ -27,16 +27,8 @@ end)
 
 after_each(function() clock:stop() end)
 
-local function client(overrides)
-  local settings = { store = store }
-  for name, value in pairs(overrides or {}) do
-    settings[name] = value
-  end
-  return service:client(settings)
-end
-
 local function with_code(code)
-  return client { auth = { code = code or "C0" }, retries = 0 }
+  return service:client { auth = { code = code or "C0" }, retries = 0 }
 end
 
 local function run(tasks)
@@ -115,7 +107,7 @@ local WAYS = {
     open = with_code, act = function(link) return link.auth:token() end,
   },
   ["by hand"] = {
-    open = function() return client { auth = {}, retries = 0 } end,
+    open = function() return service:client { auth = {}, retries = 0 } end,
     act = function(link) return link.auth:exchange("C0") end,
   },
 }
@@ -179,7 +171,7 @@ for name, way in pairs(WAYS) do
       service.on_grant = function(_, number)
         return number < 3 and { kind = "network", phase = "not_sent" } or nil
       end
-      local link = client { auth = { code = "C0" }, retries = 2 }
+      local link = service:client { auth = { code = "C0" }, retries = 2 }
       assert.equal("A1", assert(way.act(link)).accessToken)
       assert.equal(3, #service.sent)
     end)
@@ -196,7 +188,7 @@ for name, way in pairs(WAYS) do
 
     it("that breaks off is not repeated by the call itself", function()
       service.on_grant = function() return { kind = "network", phase = "unknown" } end
-      assert.is_nil(way.act(client { auth = { code = "C0" }, retries = 2 }))
+      assert.is_nil(way.act(service:client { auth = { code = "C0" }, retries = 2 }))
       assert.same({ "C0" }, service.sent)
     end)
 
@@ -234,7 +226,7 @@ end)
 
 describe("link.auth:exchange", function()
   it("raises where it is misused", function()
-    local link = client()
+    local link = service:client()
     for _, code in ipairs { 5, {}, true, "" } do
       assert.error_matches(function() link.auth:exchange(code) end, "must be a string that is not empty")
     end
@@ -246,7 +238,7 @@ describe("link.auth:exchange", function()
   end)
 
   it("replaces a live set for all links of the store", function()
-    local first, second = client(), client()
+    local first, second = service:client(), service:client()
     assert(first.auth:token())
     assert(second.auth:token())
     local set = assert(first.auth:exchange("C0"))
@@ -258,7 +250,7 @@ describe("link.auth:exchange", function()
   end)
 
   it("takes a code even where a configured one is left, which then stays", function()
-    local link = client { auth = { code = "C1" } }
+    local link = service:client { auth = { code = "C1" } }
     assert(link.auth:exchange("C0"))
     service.on_grant = function(credential) return credential == "R1" and { status = 400, body = ERROR } or nil end
     service.refused_access.A1 = true
@@ -267,7 +259,7 @@ describe("link.auth:exchange", function()
   end)
 
   it("leaves the set in force where the code is refused", function()
-    local first, second = client(), client()
+    local first, second = service:client(), service:client()
     assert(first.auth:token())
     expect_end(first.auth:exchange("unknown"))
     assert.equal("A1", assert(first.auth:token()).accessToken)
@@ -276,12 +268,12 @@ describe("link.auth:exchange", function()
   end)
 
   it("does not send a code that was sent before, from here or by another link, whatever came of it", function()
-    local first, second = client(), client { auth = { code = "C1" } }
+    local first, second = service:client(), service:client { auth = { code = "C1" } }
     assert(first.auth:exchange("C0"))
     assert.is_nil(second.auth:exchange("unknown"))
     assert(second.auth:exchange("C1"))
     for _, code in ipairs { "C0", "C1", "unknown" } do
-      for _, link in ipairs { first, second, client() } do
+      for _, link in ipairs { first, second, service:client() } do
         local err = expect_error(nil, select(2, link.auth:exchange(code)), "auth", "was sent before")
         assert.same({ false, 0 }, { err.retryable, err.attempts })
       end
@@ -291,7 +283,7 @@ describe("link.auth:exchange", function()
   end)
 
   it("does not send a configured code that was used", function()
-    local first, second = with_code(), client()
+    local first, second = with_code(), service:client()
     assert(first.auth:token())
     expect_error(nil, select(2, first.auth:exchange("C0")), "auth", "was sent before")
     expect_error(nil, select(2, second.auth:exchange("C0")), "auth", "was sent before")
@@ -301,7 +293,7 @@ describe("link.auth:exchange", function()
   for _, how in ipairs(faulty_store.WAYS) do
     for _, step in ipairs { { "add", "/lock/" }, { "get", "/token/" }, { "get", "/spent/" }, { "add", "/spent/" } } do
       it(("leaves a code that was not sent because %s of %s failed (%s)"):format(step[1], step[2], how), function()
-        local link = client()
+        local link = service:client()
         fail_once(step[1], step[2], how)
         local ok, set, err = pcall(link.auth.exchange, link.auth, "C0")
         if ok then
@@ -316,7 +308,7 @@ describe("link.auth:exchange", function()
     end
 
     it("leaves a code that never left because the lock could not be kept (" .. how .. ")", function()
-      local link = client()
+      local link = service:client()
       service.on_grant = function(_, number)
         if number == 1 then
           clock:sleep(20000)
@@ -335,7 +327,7 @@ describe("link.auth:exchange", function()
     end)
 
     it("has its pair stored by the next call where that failed (" .. how .. ")", function()
-      local link, other = client(), client()
+      local link, other = service:client(), service:client()
       assert(link.auth:token())
       fail_once("replace", "/token/", how)
       local ok, set, err = pcall(link.auth.exchange, link.auth, "C0")
@@ -353,7 +345,7 @@ describe("link.auth:exchange", function()
 
   for renewals = 0, 3 do
     it(("wins over what another link renewed %d times before its pair was stored"):format(renewals), function()
-      local link, other = client(), client()
+      local link, other = service:client(), service:client()
       assert(link.auth:token())
       fail_once("replace", "/token/", "fail")
       assert.is_nil(link.auth:exchange("C0"))
@@ -375,7 +367,7 @@ describe("link.auth:exchange", function()
     service.on_grant = function(_, number)
       return number == 1 and { status = 429, body = ERROR, headers = { ["retry-after"] = "20" } } or nil
     end
-    local link, other = client { retries = 0 }, client()
+    local link, other = service:client { retries = 0 }, service:client()
     expect_error(nil, select(2, link.auth:exchange("C0")), "rate_limit", "429")
     expect_error(nil, select(2, other.auth:token()), "auth", "asked to wait")
     assert.equal("A1", assert(link.auth:exchange("C0")).accessToken)
@@ -384,8 +376,8 @@ describe("link.auth:exchange", function()
 
   for name, is_same in pairs { ["another link"] = false, ["another task of its link"] = true } do
     it("comes after a renewal that is under way by " .. name .. ", and wins", function()
-      local link = client()
-      local other = is_same and link or client()
+      local link = service:client()
+      local other = is_same and link or service:client()
       service.answer_ms = 500
       local results = run {
         function() return other.auth:token() end,
@@ -402,8 +394,8 @@ describe("link.auth:exchange", function()
 
     it("that fails is no failure of a call that waits for it in " .. name, function()
       service.on_grant = function(credential) return credential == "C0" and { status = 500, body = ERROR } or nil end
-      local link = client()
-      local other = is_same and link or client()
+      local link = service:client()
+      local other = is_same and link or service:client()
       service.answer_ms = 500
       local results = run {
         function()
@@ -421,8 +413,8 @@ describe("link.auth:exchange", function()
       service.on_grant = function(credential)
         return credential == "R0" and { status = 503, body = ERROR } or nil
       end
-      local link = client()
-      local other = is_same and link or client()
+      local link = service:client()
+      local other = is_same and link or service:client()
       service.answer_ms = 500
       local results = run {
         function() return other.auth:token() end,
@@ -439,7 +431,7 @@ describe("link.auth:exchange", function()
   end
 
   it("wins over a renewal that lost its lock, and whose pair comes later", function()
-    local link, other = client(), client()
+    local link, other = service:client(), service:client()
     assert(link.auth:token())
     service.on_grant = function(credential)
       if credential == "R1" then

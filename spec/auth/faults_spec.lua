@@ -13,29 +13,17 @@ local TOKEN, PAUSE = "paciolan/token/" .. WHOSE, "paciolan/pause/" .. WHOSE
 
 local clock, store, service
 
+local function begin()
+  store = faulty_store.new(memory.new())
+  service = token_service.new(clock, store)
+end
+
 before_each(function()
   clock = virtual.start()
-  store = faulty_store.new(memory.new())
-  service = token_service.new(clock)
+  begin()
 end)
 
 after_each(function() clock:stop() end)
-
-local function client(overrides)
-  local settings = { store = store }
-  for name, value in pairs(overrides or {}) do
-    settings[name] = value
-  end
-  return service:client(settings)
-end
-
-local function clients(count, overrides)
-  local links = {}
-  for i = 1, count do
-    links[i] = client(overrides)
-  end
-  return links
-end
 
 local function token_of(link)
   return link.auth:token()
@@ -65,7 +53,7 @@ end
 -- Every operation of a renewal fails once, in each way, and the store is sound afterwards.
 describe("a store that fails at one operation", function()
   local function count_operations(options)
-    local link = client(options.settings)
+    local link = service:client(options.settings)
     if options.prepare then
       options.prepare(link)
     end
@@ -98,9 +86,9 @@ describe("a store that fails at one operation", function()
   -- ended; `is_other_first`: another link is the first to act then.
   local function sweep(options, how)
     for number = 1, count_operations(options) do
-      store, service = faulty_store.new(memory.new()), token_service.new(clock)
+      begin()
       local place = ("%s at operation %d"):format(how, number)
-      local link, other = client(options.settings), client(options.settings)
+      local link, other = service:client(options.settings), service:client(options.settings)
       if options.prepare then
         options.prepare(link)
       end
@@ -177,8 +165,9 @@ describe("links and tasks in any order", function()
     end,
   }
 
-  local function slow_store(fault_at)
-    store = faulty_store.new(memory.new())
+  -- Begins anew, on a store that takes its time.
+  local function begin_slowly(fault_at)
+    begin()
     local how = faulty_store.WAYS[draw(3) + 1]
     store.watch(function(_, _, number)
       clock:sleep(draw(20))
@@ -224,9 +213,8 @@ describe("links and tasks in any order", function()
   it("send no credential twice, and no call fails but by the service's word", function()
     for run_number = 1, 20 do
       seed = run_number
-      service = token_service.new(clock)
-      slow_store()
-      local links = clients(3, { deadline_ms = 600000 })
+      begin_slowly()
+      local links = service:clients(3, { deadline_ms = 600000 })
       for _, problem in ipairs(play(links)) do
         assert.equal(401, problem.status, tostring(problem)) -- the set of after the renewal was revoked too
       end
@@ -237,9 +225,8 @@ describe("links and tasks in any order", function()
   it("nor where one operation of the store fails, and all have the newest pair in the end", function()
     for run_number = 1, 60 do
       seed = run_number
-      service = token_service.new(clock)
-      slow_store(1 + draw(150))
-      local links = clients(3, { deadline_ms = 600000 })
+      begin_slowly(1 + draw(150))
+      local links = service:clients(3, { deadline_ms = 600000 })
       for _, problem in ipairs(play(links)) do
         assert.truthy(problem == faulty_store.RAISED or problem.kind == "store" or problem.kind == "auth",
           tostring(problem))
@@ -253,7 +240,7 @@ end)
 
 describe("a store that goes back", function()
   it("to nothing gets the latest set from whoever knows it", function()
-    local links = clients(2)
+    local links = service:clients(2)
     assert(links[1].auth:rotate())
     assert(links[2].auth:rotate())
     store.inner:remove(TOKEN)
@@ -265,8 +252,8 @@ describe("a store that goes back", function()
 
   it("gets the later one where two know different ones, whoever comes first", function()
     for first = 1, 2 do
-      store, service = faulty_store.new(memory.new()), token_service.new(clock)
-      local links = clients(2)
+      begin()
+      local links = service:clients(2)
       assert(links[1].auth:rotate())
       assert(links[2].auth:rotate())
       store.inner:remove(TOKEN)
@@ -278,7 +265,7 @@ describe("a store that goes back", function()
   end)
 
   it("to an earlier set gets the later one back, and nothing is sent twice", function()
-    local links = clients(2)
+    local links = service:clients(2)
     assert(links[1].auth:rotate())
     local earlier = store.inner:get(TOKEN)
     assert(links[2].auth:rotate())
@@ -291,7 +278,7 @@ describe("a store that goes back", function()
   end)
 
   it("to nothing while one renews keeps the new pair, not the one that another knows", function()
-    local first, second = client(), client()
+    local first, second = service:client(), service:client()
     assert(first.auth:token())
     assert(second.auth:token())
     service.on_grant = function()
@@ -305,7 +292,7 @@ describe("a store that goes back", function()
   end)
 
   it("keeps what it has where another one is as late", function()
-    local first, second = client(), client()
+    local first, second = service:client(), service:client()
     assert(first.auth:token())
     local other = stored()
     other.accessToken = "other"
@@ -315,7 +302,7 @@ describe("a store that goes back", function()
   end)
 
   it("takes a later set for what it is, whatever was known before", function()
-    local links = clients(2)
+    local links = service:clients(2)
     assert(links[1].auth:token())
     assert(links[2].auth:rotate())
     assert(links[2].auth:rotate())
@@ -335,17 +322,17 @@ describe("rubbish in the store", function()
 
   it("in the place of the set is replaced by a renewal", function()
     for _, text in ipairs(RUBBISH) do
-      store, service = faulty_store.new(memory.new()), token_service.new(clock)
+      begin()
       store.inner:put(TOKEN, text)
-      local link = client()
+      local link = service:client()
       assert.equal("A1", assert(link.auth:token(), text).accessToken)
       assert.equal("A2", assert(link.auth:rotate(), text).accessToken)
-      expect_all(clients(2), "A2")
+      expect_all(service:clients(2), "A2")
     end
   end)
 
   it("in the place of a known set is replaced by that", function()
-    local link = client()
+    local link = service:client()
     assert(link.auth:token())
     for _, text in ipairs { "", "x", "null", "5", "[]", "{}", '{"accessToken":5}' } do
       store.inner:put(TOKEN, text)
@@ -357,9 +344,9 @@ describe("rubbish in the store", function()
 
   it("in the place of the pause stops nobody", function()
     for _, text in ipairs { "x", "{}", '{"error":{}}', '{"error":{"kind":"http","message":"m"},"until_ms":"x"}' } do
-      store, service = faulty_store.new(memory.new()), token_service.new(clock)
+      begin()
       store.inner:put(PAUSE, text)
-      assert.equal("A1", assert(client().auth:token(), text).accessToken)
+      assert.equal("A1", assert(service:client().auth:token(), text).accessToken)
     end
   end)
 end)

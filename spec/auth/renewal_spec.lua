@@ -19,26 +19,10 @@ local clock, store, service
 before_each(function()
   clock = virtual.start()
   store = faulty_store.new(memory.new())
-  service = token_service.new(clock)
+  service = token_service.new(clock, store)
 end)
 
 after_each(function() clock:stop() end)
-
-local function client(overrides)
-  local settings = { store = store }
-  for name, value in pairs(overrides or {}) do
-    settings[name] = value
-  end
-  return service:client(settings)
-end
-
-local function clients(count, overrides)
-  local links = {}
-  for i = 1, count do
-    links[i] = client(overrides)
-  end
-  return links
-end
 
 -- Runs the tasks side by side; returns their results as `{ value, err }`.
 local function run(tasks)
@@ -84,18 +68,18 @@ end
 
 describe("several links on one store", function()
   it("renew once, and all go on with the new set", function()
-    expect_all(all(clients(3), token_of), "A1")
+    expect_all(all(service:clients(3), token_of), "A1")
     assert.same({ "R0" }, service.sent)
   end)
 
   it("renew once whatever comes first, and however long the answer takes", function()
     service.answer_ms = 20000
-    expect_all(all(clients(3), token_of, 37), "A1")
+    expect_all(all(service:clients(3), token_of, 37), "A1")
     assert.same({ "R0" }, service.sent)
   end)
 
   it("renew once a set that the service refuses to one after the other", function()
-    local links = clients(3)
+    local links = service:clients(3)
     assert(links[1].auth:token())
     service.refused_access.A1 = true
     for _, entry in ipairs(all(links, events_of, 3)) do
@@ -106,7 +90,7 @@ describe("several links on one store", function()
   end)
 
   it("use what one of them has stored, from one renewal to the next", function()
-    local links = clients(2)
+    local links = service:clients(2)
     for round = 1, 4 do
       local set = assert(links[round % 2 + 1].auth:rotate())
       assert.equal(("A%d"):format(round), set.accessToken)
@@ -116,7 +100,7 @@ describe("several links on one store", function()
   end)
 
   it("send their seeds once: the one that was replaced is not tried again", function()
-    local links = clients(2, { auth = { refresh_token = "R0", code = "C0" } })
+    local links = service:clients(2, { auth = { refresh_token = "R0", code = "C0" } })
     expect_all(all(links, token_of), "A1")
     service.on_grant = function(credential)
       return credential == "R1" and { status = 400, body = '{"error":{"type":"X"}}' } or nil
@@ -130,7 +114,7 @@ describe("several links on one store", function()
   end)
 
   it("try one seed after the other, each once", function()
-    local links = { client { auth = { refresh_token = "gone" } }, client() }
+    local links = { service:client { auth = { refresh_token = "gone" } }, service:client() }
     all(links, token_of)
     expect_all(all(links, token_of), "A1")
     assert.same({ 1, 1 }, { service:count("gone"), service:count("R0") })
@@ -138,7 +122,7 @@ describe("several links on one store", function()
 
   for name, seconds in pairs { advisory = 180, mandatory = 30 } do
     it("renew once in the " .. name .. " window", function()
-      local links = clients(3, {
+      local links = service:clients(3, {
         auth = { access_token = "old", refresh_token = "R0", expiration = in_seconds(seconds) },
       })
       service.answer_ms = 1000
@@ -161,7 +145,7 @@ describe("several links on one store", function()
   end
 
   it("go on where a link finds the lock taken, and the service refuses the old token meanwhile", function()
-    local link = client { auth = { access_token = "old", refresh_token = "R0", expiration = in_seconds(180) } }
+    local link = service:client { auth = { access_token = "old", refresh_token = "R0", expiration = in_seconds(180) } }
     store.inner:put(LOCK, "somebody", { ttl_s = 2 })
     store.watch(function(method, key)
       if method == "add" and key == LOCK then
@@ -176,7 +160,7 @@ end)
 describe("a renewal that fails", function()
   it("is shared by those who waited for it, and tried again by a later call", function()
     service.on_grant = function() return BUSY end
-    local links = clients(3)
+    local links = service:clients(3)
     for _, entry in ipairs(all(links, token_of)) do
       assert.is_nil(entry[1])
       assert.same({ "http", "auth.token", 503 }, { entry[2].kind, entry[2].operation, entry[2].status })
@@ -190,14 +174,14 @@ describe("a renewal that fails", function()
 
   it("is not taken for their own by those who came after a failure of before", function()
     service.on_grant = function(_, number) return number == 1 and BUSY or nil end
-    local links = clients(3)
+    local links = service:clients(3)
     assert.is_nil(links[1].auth:token())
     expect_all(all(links, token_of), "A1")
   end)
 
   it("is not taken for the end of an owner that died after it", function()
     service.on_grant = function(_, number) return number == 1 and BUSY or nil end
-    local link = client()
+    local link = service:client()
     assert.is_nil(link.auth:token())
     store.inner:put(LOCK, "somebody", { ttl_s = 2 })
     assert.equal("A1", assert(link.auth:token()).accessToken)
@@ -206,7 +190,7 @@ describe("a renewal that fails", function()
 
   it("is forgotten after a success", function()
     service.on_grant = function(_, number) return number == 1 and BUSY or nil end
-    local link = client()
+    local link = service:client()
     assert.is_nil(link.auth:token())
     assert.is_truthy(store.inner:get(PAUSE))
     assert(link.auth:token())
@@ -214,14 +198,14 @@ describe("a renewal that fails", function()
   end)
 
   it("because the credential is refused is repeated with the next by one of them", function()
-    local links = clients(3, { auth = { refresh_token = "gone", code = "C0" } })
+    local links = service:clients(3, { auth = { refresh_token = "gone", code = "C0" } })
     expect_all(all(links, token_of), "A1")
     assert.same({ "gone", "C0" }, service.sent)
   end)
 
   it("leaves a token that still serves to all, and is not repeated at once", function()
     service.on_grant = function() return BUSY end
-    local links = clients(3, {
+    local links = service:clients(3, {
       auth = { access_token = "old", refresh_token = "R0", expiration = in_seconds(30) },
     })
     expect_all(all(links, token_of), "old")
@@ -233,7 +217,7 @@ describe("a renewal that fails", function()
     service.on_grant = function()
       return { status = 429, headers = { ["retry-after"] = "20" }, body = '{"error":{"type":"X"}}' }
     end
-    local links = clients(2)
+    local links = service:clients(2)
     assert.is_nil(links[1].auth:token())
     for _, entry in ipairs(all(links, token_of)) do
       assert.same({ "auth", true, 0 }, { entry[2].kind, entry[2].retryable, entry[2].attempts })
@@ -246,7 +230,7 @@ describe("a renewal that fails", function()
   end)
 
   it("because its deadline passed is no failure of the others", function()
-    local hurried, patient = client(), client()
+    local hurried, patient = service:client(), service:client()
     store.watch(function(method, key)
       if method == "add" and key == LOCK then
         clock:sleep(30)
@@ -263,7 +247,7 @@ describe("a renewal that fails", function()
   end)
 
   it("because its client was closed is no failure of the others", function()
-    local first, second = client(), client()
+    local first, second = service:client(), service:client()
     service.on_grant = function(_, number)
       return number == 1 and { kind = "network", phase = "not_sent" } or nil
     end
@@ -291,7 +275,7 @@ describe("a lock", function()
   it("of an owner that died is waited out", function()
     store.inner:put(LOCK, "somebody", { ttl_s = 2 })
     local began_ms = core.monotonic_ms()
-    expect_all(all(clients(2), token_of), "A1")
+    expect_all(all(service:clients(2), token_of), "A1")
     assert.is_true(core.monotonic_ms() - began_ms >= 2000)
     assert.same({ "R0" }, service.sent)
   end)
@@ -302,7 +286,7 @@ describe("a lock", function()
       function(link) return link.auth:token() end, function(link) return link.auth:rotate() end,
       function(link) return link.auth:exchange("C0") end,
     } do
-      local link = client { deadline_ms = 1000 }
+      local link = service:client { deadline_ms = 1000 }
       local set, err = act(link)
       assert.is_nil(set)
       assert.same({ "timeout", "not_sent", true, "auth.token", 0 },
@@ -314,7 +298,7 @@ describe("a lock", function()
   for name, act in pairs { call = token_of, rotation = function(link) return link.auth:rotate() end } do
     it("that outlasts the deadline of one call is waited out by a " .. name .. " with more time", function()
       store.inner:put(LOCK, "somebody", { ttl_s = 3 })
-      local link = client()
+      local link = service:client()
       local results = run {
         function() return link.auth:acquire { ends_at_ms = core.monotonic_ms() + 1000, retries = 0 } end,
         function()
@@ -330,7 +314,7 @@ describe("a lock", function()
 
   it("is given back where the transport raises", function()
     service.on_grant = function() error("the transport broke", 0) end
-    local link = client()
+    local link = service:client()
     local ok, problem = pcall(link.auth.token, link.auth)
     assert.same({ false, "the transport broke" }, { ok, problem })
     assert.is_nil(store.inner:get(LOCK))
@@ -340,7 +324,7 @@ describe("a lock", function()
 
   it("that another has is left by a call whose client is closed", function()
     store.inner:put(LOCK, "somebody")
-    local link = client()
+    local link = service:client()
     local results = run {
       function() return link.auth:token() end,
       function()
@@ -355,7 +339,7 @@ describe("a lock", function()
   end)
 
   it("that is lost between two attempts ends the one, which goes on with the set of the other", function()
-    local first, second = client(), client()
+    local first, second = service:client(), service:client()
     service.on_grant = function(_, number)
       if number == 1 then
         store.inner:remove(LOCK)
@@ -376,7 +360,7 @@ describe("a lock", function()
   end)
 
   it("that ran out while the answer was under way costs the late one nothing but its request", function()
-    local first, second = client(), client()
+    local first, second = service:client(), service:client()
     service.on_grant = function(_, number)
       if number == 1 then
         store.inner:remove(LOCK)
@@ -395,7 +379,7 @@ describe("a lock", function()
     end
     for _, how in ipairs(faulty_store.WAYS) do
       store.watch(function(method, key) return method == "replace" and key == LOCK and how or nil end)
-      local link = client { auth = { code = "C0" } }
+      local link = service:client { auth = { code = "C0" } }
       local ok, set, err = pcall(link.auth.token, link.auth)
       assert.equal(how:find("raise") == nil, ok)
       if ok then
@@ -408,26 +392,26 @@ describe("a lock", function()
     assert.equal(#faulty_store.WAYS, #service.sent)
     store.watch()
     service.on_grant = nil
-    assert(client({ auth = { code = "C0" } }).auth:token())
+    assert(service:client({ auth = { code = "C0" } }).auth:token())
     assert.equal(0, service.reused)
   end)
 end)
 
 describe("a client that is closed in its token call", function()
   it("leaves the new pair in the store", function()
-    local link = client()
+    local link = service:client()
     service.on_grant = function() link:close() end
     link.auth:token()
     assert.equal("A1", stored().accessToken)
     assert.is_nil(store.inner:get(LOCK))
     service.on_grant = nil
-    assert.equal("A1", assert(client().auth:token()).accessToken)
+    assert.equal("A1", assert(service:client().auth:token()).accessToken)
   end)
 end)
 
 describe("by hand, across links", function()
   it("each rotation is one renewal, one after the other", function()
-    local results = all(clients(3), function(link) return link.auth:rotate() end)
+    local results = all(service:clients(3), function(link) return link.auth:rotate() end)
     local seen = {}
     for _, entry in ipairs(results) do
       seen[assert(entry[1], tostring(entry[2])).accessToken] = true
@@ -439,7 +423,7 @@ describe("by hand, across links", function()
   end)
 
   it("a rotation beside calls costs none of them", function()
-    local links = clients(3)
+    local links = service:clients(3)
     assert(links[1].auth:token())
     local results = all(links, function(link, i)
       if i == 1 then
@@ -468,7 +452,7 @@ describe("a hook", function()
         issued_at_ms = core.now_ms(), expiration = in_seconds(3600), tokenType = "Bearer" })
       store.inner:put(LOCK, "somebody")
       local link, told
-      link = client { deadline_ms = 2000, on_event = function(event)
+      link = service:client { deadline_ms = 2000, on_event = function(event)
         if event.type == "response" and event.operation == "catalog.events" and not told then
           link.auth:reject("old")
           told = { act(link) }
@@ -491,8 +475,8 @@ describe("a hook", function()
 
   it("of another link's renewal gets the new set by the end", function()
     local first, second, told
-    second = client()
-    first = client { on_event = function(event)
+    second = service:client()
+    first = service:client { on_event = function(event)
       if event.type == "rotation" then
         told = { second.auth:token() }
       end
@@ -504,8 +488,8 @@ describe("a hook", function()
 
   it("that needs the lock of a task that cannot go on meanwhile ends by its deadline", function()
     local first, second, told
-    second = client { deadline_ms = 3000 }
-    first = client { on_event = function(event)
+    second = service:client { deadline_ms = 3000 }
+    first = service:client { on_event = function(event)
       if event.type == "request" and event.operation == "auth.token" then
         told = { second.auth:token() }
       end

@@ -57,13 +57,25 @@ end
 -- @tparam ?table overrides of the settings
 -- @treturn table link
 function Service:client(overrides)
-  local settings = { auth = { refresh_token = "R0" }, organization_id = "999" }
+  local settings = { auth = { refresh_token = "R0" }, organization_id = "999", store = self.store }
   for name, value in pairs(overrides or {}) do
     settings[name] = value
   end
   local link, transport = scripted.client({ function(request) return answer(self, request) end }, settings)
   function transport.sleep(_, ms) self.clock:sleep(ms) end
   return link
+end
+
+--- Several clients of the service, with the same settings.
+-- @tparam number count
+-- @tparam ?table overrides
+-- @treturn table list of links
+function Service:clients(count, overrides)
+  local links = {}
+  for i = 1, count do
+    links[i] = self:client(overrides)
+  end
+  return links
 end
 
 --- How often a credential was sent.
@@ -77,6 +89,7 @@ end
 
 --- A service that takes R0, R, and the codes C0 to C9.
 -- @tparam table clock of support.clock
+-- @tparam table store of its clients, unless one is told otherwise
 -- @treturn table
 --
 -- * `sent`: the credentials of all token calls; `calls`: the access tokens of all other calls
@@ -84,10 +97,10 @@ end
 -- * `refused_access`: a set of access tokens that are answered with 401; the test fills it
 -- * `on_grant(credential, number)`: may return another answer to a token call
 -- * `answer_ms`: how long an answer takes
-function token_service.new(clock)
+function token_service.new(clock, store)
   local self = setmetatable({
-    clock = clock, sent = {}, calls = {}, reused = 0, issued = 0, refused_access = {}, answer_ms = 5, _used = {},
-    _live = { R0 = true, R = true },
+    clock = clock, store = store, sent = {}, calls = {}, reused = 0, issued = 0, refused_access = {}, answer_ms = 5,
+    _used = {}, _live = { R0 = true, R = true },
   }, Service)
   for i = 0, 9 do
     self._live[("C%d"):format(i)] = true
