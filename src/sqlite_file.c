@@ -14,8 +14,10 @@
 #define FIRST_PAUSE_US   100
 #define LONGEST_PAUSE_US 10000
 
-/* When the log is merged into the file, in pages; and when that may wait for the other processes, and for how long. */
-#define LOG_PAGES      1000
+/* When the log is merged into the file, in pages; and when that may wait for the other processes, and for how long. A
+** log that is merged early is used again and seldom grows: on a disk that is nearly full, the write that must not fail
+** then finds room where those before it had theirs. */
+#define LOG_PAGES      64
 #define LONG_LOG_PAGES 4000
 #define MERGE_WAIT_MS  50
 
@@ -67,11 +69,11 @@ static const char *text_of(int code) {
     return "the store cannot be opened or written: let this user read and write the file, its folder, and the -wal and "
            "-shm files beside it";
   case SQLITE_CORRUPT:
-    return "the store is damaged: put a copy in its place, or save what is left with the .recover command of the "
-           "sqlite3 program and remove it";
+    return "the store is damaged: end its programs, remove it with its -wal and -shm files and put a copy there, or save "
+           "what is left with the .recover command of the sqlite3 program";
   case SQLITE_NOTADB:
-    return "the file is no SQLite database, or its beginning is damaged: choose another path, or put a copy in its "
-           "place";
+    return "the file is no SQLite database, or its beginning is damaged: choose another path, or remove it with its -wal "
+           "and -shm files and put a copy there";
   case SQLITE_NOMEM:
     return "there is not enough memory";
   case SQLITE_TOOBIG:

@@ -105,7 +105,8 @@ local function explain(self, record, pause)
     err.retryable, err.retry_after_ms = true, wait_ms
     return err
   elseif not record.accessToken and #credentials.list(self, record) == 0 then
-    return no_token("nothing to authorise with: configure auth.code, auth.refresh_token or auth.access_token")
+    return no_token("nothing to authorise with: configure auth.code, auth.refresh_token or auth.access_token, or store"
+      .. " a set for this base_url and application_id with paciolan login")
   end
   return no_token("nothing is left to renew the access token with; a new authorization code is needed")
 end

@@ -185,7 +185,8 @@ local function check_base_url(base_url, level)
   if not ok then
     error("paciolan.new: " .. message, level)
   end
-  return (base_url:gsub("/+$", ""))
+  -- One spelling, for it is a part of the name of the token set in a store.
+  return (base_url:gsub("/+$", ""):gsub("^%a+://[^/]*", string.lower))
 end
 
 -- The core names a wrong switch or choice itself.

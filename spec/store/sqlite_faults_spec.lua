@@ -176,7 +176,7 @@ describe("the sqlite store", function()
   end)
 
   describe("when its file is damaged", function()
-    local DAMAGED, NO_DATABASE = "the store is damaged: put a copy in its place", "the file is no SQLite database"
+    local DAMAGED, NO_DATABASE = "the store is damaged: end its programs, remove it", "the file is no SQLite database"
 
     it("says so for each page that is", function()
       local text = fill()

@@ -69,16 +69,26 @@ function Process:output()
   return files.read(self._output)
 end
 
---- Waits until the output holds a text.
--- @tparam string wanted
-function Process:wait_for(wanted)
+local function wait_for(path, wanted)
   for _ = 1, 600 do
-    if self:output():find(wanted, 1, true) then
+    if files.read(path):find(wanted, 1, true) then
       return
     end
     socket.sleep(0.05)
   end
-  error("the program never wrote what was waited for; it wrote:\n" .. self:output(), 2)
+  error("the program never wrote what was waited for; it wrote:\n" .. files.read(path), 3)
+end
+
+--- Waits until the output holds a text.
+-- @tparam string wanted
+function Process:wait_for(wanted)
+  wait_for(self._output, wanted)
+end
+
+--- Waits until what it wrote to standard error holds a text.
+-- @tparam string wanted
+function Process:wait_for_problem(wanted)
+  wait_for(self._problems, wanted)
 end
 
 --- Sends a signal and waits for the end.

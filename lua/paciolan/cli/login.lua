@@ -11,9 +11,11 @@ local command = {}
 
 local DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
--- As large as a pair of tokens may be, so that a store that is nearly full shows it.
-local PROBE_KEY, PROBE = "paciolan/login/", ("x"):rep(4096)
+-- More than a pair of tokens and what goes with it take, so that a store that is nearly full shows it.
+local PROBE_KEY, PROBE, PROBES = "paciolan/login/", ("x"):rep(4096), 16
 local PROBE_TTL_S = 60
+-- How long a pair that could not be stored is tried again.
+local STORE_TRIES, STORE_PAUSE_MS = 60, 1000
 
 --- Declares the command.
 -- @tparam Parser parser of argparse
@@ -112,7 +114,8 @@ local function make_private(text, streams)
       ok, was = terminal.make_private(name)
     end
     if not ok then
-      return fail(streams, name .. " is not for its owner only, and cannot be made so; the code was not sent")
+      return fail(streams, name .. " is not for its owner only, and cannot be made so; the code was not sent. Log in as"
+        .. " the user of the programs, or run chmod 600 on it")
     elseif was then
       tell(streams, ("%s was open to others (mode %s); it has mode 600 now"):format(name, was))
     end
@@ -120,13 +123,25 @@ local function make_private(text, streams)
   return true
 end
 
+local function probe(store, key)
+  for i = 1, PROBES do
+    local ok, err = store:put(key .. i, PROBE, { ttl_s = PROBE_TTL_S, durable = true })
+    if not ok then
+      return nil, err
+    end
+  end
+  for i = 1, PROBES do
+    local ok, err = store:remove(key .. i)
+    if not ok then
+      return nil, err
+    end
+  end
+  return true
+end
+
 -- A pair that cannot be stored is lost with its code, so the store is written to before.
 local function try_store(store, streams)
-  local key = PROBE_KEY .. require("paciolan.core").request_id()
-  local ok, err = store:put(key, PROBE, { ttl_s = PROBE_TTL_S, durable = true })
-  if ok then
-    ok, err = store:remove(key)
-  end
+  local ok, err = probe(store, PROBE_KEY .. require("paciolan.core").request_id() .. "/")
   if not ok then
     return fail(streams, ("the store cannot be written, so the code was not sent: %s"):format(
       err and tostring(err) or "what was written is gone"))
@@ -160,10 +175,8 @@ end
 local function ask(arguments, streams)
   if arguments.code_file then
     return read_code_file(arguments.code_file, streams)
-  end
-  local code = read_variable("PACIOLAN_AUTH_CODE")
-  if code then
-    return trim(code)
+  elseif read_variable("PACIOLAN_AUTH_CODE") then
+    return trim(read_variable("PACIOLAN_AUTH_CODE"))
   elseif not terminal.is_input() then
     return trim(io.stdin:read("*l"))
   end
@@ -187,18 +200,50 @@ end
 -- As in paciolan.auth: answers that speak of the code itself, and not of the application.
 local REFUSED = { [400] = true, [401] = true, [422] = true }
 
+-- Where the code came from: nobody thinks of a variable that was set long ago.
+local function shown_source(arguments)
+  if arguments.code_file then
+    return "the authorization code in the file of --code-file", ""
+  elseif read_variable("PACIOLAN_AUTH_CODE") then
+    return "the authorization code in PACIOLAN_AUTH_CODE", "; unset it to be asked for one"
+  end
+  return "the authorization code", ""
+end
+
 -- What went wrong, and what became of the code.
-local function explain(err, streams)
+local function explain(err, arguments, streams)
+  local code, hint = shown_source(arguments)
   if err.kind == "auth" and REFUSED[err.status] then
-    tell(streams, "the authorization code was refused; each works once; a new one is needed")
+    tell(streams, code .. " was refused; each works once; a new one is needed" .. hint)
+  elseif err.kind == "auth" and not err.status then
+    tell(streams, code .. " was sent before; each works once; a new one is needed" .. hint)
   end
   tell(streams, tostring(err))
   if err.outcome == "not_sent" then
     tell(streams, "the code was not sent, and still works")
+  elseif err.outcome == "rejected" and not REFUSED[err.status] then
+    tell(streams, "the code was not looked at, and still works; check PACIOLAN_BASE_URL, PACIOLAN_APPLICATION_ID and"
+      .. " PACIOLAN_API_KEY")
   elseif err.kind == "store" then
-    tell(streams, "the code may be spent; if it is refused the next time, a new one is needed")
+    tell(streams, "the tokens could not be stored and are lost; the code is spent, a new one is needed")
   end
   return nil, FAILED
+end
+
+-- The service gave the pair, and the store does not take it: the code is spent, so this is not given up at once.
+local function store_late(link, err, streams)
+  tell(streams, tostring(err))
+  tell(streams, ("the tokens are here and cannot be stored: put that right now, it is tried again for %d s"):format(
+    STORE_TRIES * STORE_PAUSE_MS / 1000))
+  local set
+  for _ = 1, STORE_TRIES do
+    require("paciolan.core").sleep(STORE_PAUSE_MS)
+    set, err = link.auth:token()
+    if set or err.kind ~= "store" then
+      break
+    end
+  end
+  return set, err
 end
 
 -- The service's own text may hold what steers a terminal: the time is shown in a form of ours.
@@ -238,8 +283,11 @@ local function exchange(link, store, text, arguments, streams)
     return nil, exit_code
   end
   local set, err = link.auth:exchange(code)
+  if not set and err.kind == "store" and err.outcome ~= "not_sent" then
+    set, err = store_late(link, err, streams)
+  end
   if not set then
-    return explain(err, streams)
+    return explain(err, arguments, streams)
   end
   return set
 end
@@ -255,15 +303,23 @@ local function closing(object, run, ...)
 end
 
 local function log_in(store, text, arguments, streams)
-  local ok, link = pcall(require("paciolan").from_env, { store = store, auth = {} })
-  if not ok then
-    return raised(streams, link)
-  end
+  local link = require("paciolan").from_env { store = store, auth = {} }
   local set, exit_code = closing(link, exchange, store, text, arguments, streams)
   if not set then
     return nil, exit_code
   end
   return report(set, text, arguments, streams)
+end
+
+-- Before a store is opened, which makes its file.
+local function check_settings(streams)
+  local paciolan = require "paciolan"
+  local ok, link = pcall(paciolan.from_env, { store = paciolan.store.memory(), auth = {} })
+  if not ok then
+    return raised(streams, link)
+  end
+  link:close()
+  return true
 end
 
 --- Exchanges a code and stores the pair.
@@ -272,8 +328,11 @@ end
 -- @treturn number exit code: 0 done, 1 could not be done, 2 wrong usage or a setting is missing, 130 interrupted
 function command.run(arguments, streams)
   local text, exit_code = choose_store(arguments, streams)
-  local store
+  local ok, store = nil, nil
   if text then
+    ok, exit_code = check_settings(streams)
+  end
+  if ok then
     store, exit_code = open_store(text, streams)
   end
   if not store then

@@ -117,12 +117,13 @@ local function left_ms(ends_at_ms)
   return math.max(0, math.floor(ends_at_ms - core.monotonic_ms()))
 end
 
+-- The place stands behind what is wrong: before a colon its name could be taken for that of a secret.
 local function describe(self, what)
-  return ("Redis at %s: %s"):format(self.place, what)
+  return ("%s (Redis at %s)"):format(what, self.place)
 end
 
 local broken = {
-  closed = "the connection broke",
+  closed = "the connection broke, is it a Redis that listens there?",
   timeout = "no answer in time",
   protocol = "what answers there does not speak the protocol of Redis",
 }

@@ -64,10 +64,14 @@ local function open_db(self, level)
   return self.db
 end
 
--- Tells of the file what is wrong with it.
+-- The file stands behind what is wrong with it: before a colon its name could be taken for that of a secret.
+local function describe(self, failure)
+  return failure .. " (" .. self.path .. ")"
+end
+
 local function finish(self, value, failure)
   if failure ~= nil then
-    return nil, self.path .. ": " .. failure
+    return nil, describe(self, failure)
   end
   return value
 end
@@ -184,7 +188,7 @@ function methods:group(run, options)
     begun, failure = db:begin(options ~= nil and options.durable == true)
   end
   if not begun then
-    return nil, errors.store(select(2, finish(own, nil, failure)))
+    return nil, errors.store(describe(own, failure))
   end
   own.group = setmetatable({ owner = this_coroutine() }, { __mode = "v" })
   return end_group(own, pcall(run, self))
@@ -256,7 +260,7 @@ function sqlite.new(options)
     now_ms = options.now_ms or core.now_ms,
   }, backend)
   local db, failure = open_file(self)
-  return new_store(self), not db and errors.store(options.path .. ": " .. failure) or nil
+  return new_store(self), not db and errors.store(describe(self, failure)) or nil
 end
 
 return sqlite
