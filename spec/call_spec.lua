@@ -701,6 +701,35 @@ describe("a 401", function()
   end)
 end)
 
+describe("a call whose token took nearly all of its time", function()
+  local function late(deadline_ms, token_ms)
+    local sent = {}
+    local link = scripted.client({ function(request)
+      sent[#sent + 1] = request.url:match("/v1/(%a+)")
+      if request.url:find("/v1/auth/token", 1, true) then
+        core.sleep(token_ms)
+        return token_answer("a1", "r2")
+      end
+      return OK
+    end }, { auth = { refresh_token = "r1" }, organization_id = "999", deadline_ms = deadline_ms })
+    return link, sent
+  end
+
+  it("sends no order in the last moments, which would leave its fate unknown", function()
+    local link, sent = late(100, 60)
+    local _, err = calls.order(link)
+    assert.same({ "timeout", "not_sent" }, { err.kind, err.outcome })
+    assert.same({ "auth" }, sent)
+    assert(calls.order(link))
+  end)
+
+  it("sends a read all the same", function()
+    local link, sent = late(100, 60)
+    assert(calls.listing(link))
+    assert.equal(2, #sent)
+  end)
+end)
+
 describe("the authorization code", function()
   it("is exchanged before the first call, once", function()
     local link, sent = service({ token_answer("a1", "r1") }, { OK }, { auth = { code = "c1" } })

@@ -25,8 +25,8 @@ local function in_sqlite()
   }
 end
 
-local function in_redis()
-  local server = redis.start()
+local function in_redis(settings)
+  local server = redis.start(settings)
   return { url = server:url(), server = server, close = function() redis.stop_all() end }
 end
 
@@ -233,6 +233,37 @@ describe("a Redis that goes away and comes back", function()
     link:close()
     store:close()
   end)
+
+  -- The answer of the token call comes while the server is away: only the process that renews has the new pair.
+  for name, settings in pairs { ["without its data"] = "", ["with its data"] = "appendonly yes\nappendfsync always" } do
+    it("in the middle of a renewal, " .. name .. ", costs no session", function()
+      home.close()
+      home = in_redis(settings)
+      local store = paciolan.store.open(home.url)
+      local link = place:client { store = store }
+      assert(link.auth:token())
+      local workers = fleet.start(3, place.box, home.url, { FLEET_CALLS = 4, FLEET_SECONDS = 4, FLEET_OPTIONS = QUICK })
+      socket.sleep(0.3)
+      place.box:control("POST", "/_sandbox/faults", { fault = "delay=400", count = 1, operation = "auth.token" })
+      place.box:control("POST", "/_sandbox/tokens/expire", {})
+      repeat
+        socket.sleep(0.01)
+      until place.box:control("GET", "/_sandbox/faults").applied["delay=400"]
+      home.server:stop("KILL")
+      socket.sleep(2.5) -- longer than the lock
+      home.server:start()
+      local sum = fleet.join(workers)
+      assert.is_true(sum.good > 0)
+      sum.kinds.store = nil
+      assert.same({}, sum.kinds, sum.messages)
+      assert(link.catalog:events())
+      local counts = place:ledger().tokens
+      assert.same({ 1, 1, 0, 0 },
+        { counts.exchanged, counts.refreshed, counts.refused, counts.families_revoked })
+      link:close()
+      store:close()
+    end)
+  end
 
   it("fails calls within the time of the store, and serves them again", function()
     local store = paciolan.store.redis {

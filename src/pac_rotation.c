@@ -31,6 +31,16 @@ static int64_t window_ms(const pac_rotation_state *state, int64_t length_ms, int
   return (int64_t)((double)length * (1.0 + PAC_ROTATION_JITTER_SHARE * pac_random_clamp(jitter)));
 }
 
+/* The skew, but no more than half of a lifetime that is known: a longer one would
+** end every token at its birth, and each call would ask for another. */
+static int64_t skew_ms(const pac_rotation_state *state, int64_t length_ms) {
+  if (state->issued_at_ms == 0) {
+    return length_ms;
+  }
+  int64_t most = subtract(state->expires_at_ms, state->issued_at_ms) / 2;
+  return length_ms < most ? length_ms : most;
+}
+
 static int is_cooling(const pac_rotation_state *state, int64_t now_ms) {
   return state->retry_not_before_ms != 0 && now_ms < state->retry_not_before_ms;
 }
@@ -54,7 +64,7 @@ pac_rotation_step pac_rotation_decide(const pac_rotation_state *state, const pac
   if (!is_expiry_known(state)) {
     return PAC_ROTATION_USE;
   }
-  int64_t left_ms = subtract(subtract(state->expires_at_ms, policy->clock_skew_ms), now_ms);
+  int64_t left_ms = subtract(subtract(state->expires_at_ms, skew_ms(state, policy->clock_skew_ms)), now_ms);
   if (left_ms <= 0) {
     return obtain(state, now_ms);
   }

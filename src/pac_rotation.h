@@ -53,7 +53,7 @@ typedef struct {
 typedef struct {
   int64_t advisory_ms;   /* window lengths; negative counts as 0 */
   int64_t mandatory_ms;  /* where the windows overlap, this one rules */
-  int64_t clock_skew_ms; /* subtracted from expires_at_ms */
+  int64_t clock_skew_ms; /* subtracted from expires_at_ms, up to half of the lifetime */
   double jitter;         /* 0..1, this caller's fixed draw */
 } pac_rotation_policy;
 

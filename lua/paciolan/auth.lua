@@ -8,6 +8,7 @@
 -- yield, and between processes and hosts by a lock in the store (paciolan.auth.shared). Who waits goes on with the new
 -- set as soon as that is stored.
 -- @module paciolan.auth
+local concurrent = require "paciolan.concurrent"
 local core = require "paciolan.core"
 local credentials = require "paciolan.auth.credentials"
 local errors = require "paciolan.errors"
@@ -21,6 +22,7 @@ local auth = {}
 
 -- A renewal that can wait is not begun by a call with less time left than this.
 local LEAST_LEFT_MS = 1000
+local FINISH_POLL_MS = 20
 -- Any pause will do to learn whether a renewal can wait.
 local PAUSE_MS = 60000
 
@@ -86,7 +88,8 @@ local function decide(self, record)
     return step
   end
   local patient = ask(self, record, pause.until_ms)
-  return patient == "fail" and not pause.asked and step or patient, pause
+  local is_asked = core.now_ms() < pause.asked_until_ms
+  return patient == "fail" and not is_asked and step or patient, pause
 end
 
 -- Does the access token do without a renewal for now?
@@ -99,7 +102,7 @@ local function no_token(message)
 end
 
 local function explain(self, record, pause)
-  local wait_ms = pause and pause.asked and pause.until_ms - core.now_ms() or 0
+  local wait_ms = pause and pause.asked_until_ms - core.now_ms() or 0
   if wait_ms > 0 then
     local err = no_token("the service asked to wait before the access token is renewed again")
     err.retryable, err.retry_after_ms = true, wait_ms
@@ -142,10 +145,20 @@ local function is_late(self, limits)
   return limits.ends_at_ms - core.monotonic_ms() < math.min(LEAST_LEFT_MS, grant.attempt_ms(self._config))
 end
 
+-- Who has a token that serves waits for half of the time that is left: the rest is for the call itself.
+local function patience(self, view, limits)
+  if not still_serves(self, view.record) then
+    return limits
+  end
+  return { ends_at_ms = (core.monotonic_ms() + limits.ends_at_ms) / 2 }
+end
+
 -- A renewal that failed for one failed for all who waited for it: trying again for each would flood the service.
 local function acquire_after_other(self, view, limits)
-  local ended, late = hold.wait(self, limits)
-  if not ended then
+  local ended, late = hold.wait(self, patience(self, view, limits))
+  if not ended and late.kind == "timeout" and still_serves(self, view.record) then
+    return public(view)
+  elseif not ended then
     return nil, late
   elseif not ended.err or ended.is_refused then
     return methods.acquire(self, limits)
@@ -159,7 +172,9 @@ local function acquire_anew(self, step, view, limits)
   if core.monotonic_ms() >= limits.ends_at_ms then
     return nil, hold.not_begun("timeout", "the deadline passed before the access token could be renewed")
   end
-  local result = renewal.run(self, { view = view, limits = limits, is_early = step == "use_and_refresh" })
+  local result = renewal.run(self, {
+    view = view, limits = limits, patience = patience(self, view, limits), is_early = step == "use_and_refresh",
+  })
   if result.view and result.credential then
     return public(result.view)
   elseif result.view or result.is_lost then
@@ -181,8 +196,8 @@ end
 -- The deadline decides whether a token call begins, not how long it may take: each of its attempts has the client's
 -- `timeout_ms` (its `deadline_ms` where that is shorter), for one that is cut short may cost the refresh token. So a
 -- renewal that a call cannot do without may end after the call's deadline. One that can wait is not begun with less
--- than a second (or that time) left. Another process's renewal is waited for up to the deadline; if that process dies,
--- its lock ends soon after the time of one attempt.
+-- than a second (or that time) left. Another renewal is waited for up to the deadline, and for half of the time that is
+-- left where the old token serves; if its process dies, its lock ends soon after the time of one attempt.
 -- @tparam table limits of the call that needs it: `ends_at_ms` (monotonic milliseconds) and `retries`
 -- @treturn table `{ accessToken, expiration, refreshToken, tokenType }`
 -- @treturn[2] nil
@@ -212,6 +227,13 @@ end
 -- @tparam string access_token
 function methods:reject(access_token)
   self._rejected = access_token
+end
+
+--- Waits for the end of a renewal that another task has under way. Where nobody can wait, it does not.
+function methods:finish()
+  while hold.is_taken(self) and concurrent.loop() and self._config.hooks.running == 0 do
+    self._config.transport:sleep(FINISH_POLL_MS)
+  end
 end
 
 --- The current token set, renewed first when it is due.
@@ -256,7 +278,7 @@ function methods:rotate()
   elseif not credentials.has(self, view.record) then
     return nil, explain(self, view.record)
   end
-  local result = renewal.run(self, { view = view, limits = limits, is_forced = true })
+  local result = renewal.run(self, { view = view, limits = limits, patience = limits, is_forced = true })
   if result.view then
     return public(result.view)
   end
@@ -288,7 +310,7 @@ function methods:exchange(code)
   end
   local credential = { step = "exchange", token = code, is_configured = true }
   local result = renewal.run(self, {
-    view = view, limits = limits, is_forced = true, must_win = true, credentials = { credential },
+    view = view, limits = limits, patience = limits, is_forced = true, must_win = true, credentials = { credential },
   })
   if result.view then
     return public(result.view)

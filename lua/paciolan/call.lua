@@ -286,6 +286,17 @@ local function emit_response(config, state, answer, verdict)
   })
 end
 
+-- A write that must not be doubled does not go out in the last moments of its call, which the token may have taken: its
+-- answer would come too late, and leave its fate unknown. The token call has a time of its own.
+local MOST_LEAST_LEFT_MS = 1000
+
+local function least_left_ms(state)
+  if state.operation.effect ~= "once" or state.operation.anonymous then
+    return 1
+  end
+  return math.max(1, math.min(MOST_LEAST_LEFT_MS, (state.ends_at_ms - state.started_at_ms) / 2))
+end
+
 -- One attempt and its verdict. Returns the verdict, the error (nil for a result), the result and the answer.
 local function attempt(config, state, access_token)
   local headers, invalid = build_headers(config, state, access_token)
@@ -293,7 +304,7 @@ local function attempt(config, state, access_token)
     return { next = "fail" }, invalid
   end
   local left_ms = state.ends_at_ms - core.monotonic_ms()
-  if left_ms < 1 then
+  if left_ms < least_left_ms(state) then
     return { next = "fail" }, state.last_error or deadline_error(state)
   end
   state.attempts = state.attempts + 1
@@ -371,6 +382,9 @@ local function run(config, state)
       return fail(closed_error(state), response_of(state))
     end
     local access_token, err = access_token_for(config, state)
+    if not err and config.is_closed then
+      err = closed_error(state)
+    end
     if err then
       return fail(err, response_of(state))
     end

@@ -335,7 +335,9 @@ function link_mt.__tostring(link)
   return "paciolan.client (" .. (link._config.is_closed and "closed" or link._config.base_url) .. ")"
 end
 
---- Closes the connections. The store stays open: it belongs to the caller, unless the client made it.
+--- Closes the connections. The store stays open: it belongs to the caller, unless the client made it. A renewal of the
+-- token set that another task of `paciolan.concurrent` has under way comes to its end first, if the link is closed in a
+-- task too: cut off, it would cost the refresh token.
 function link_mt.__index:close()
   if type(self) ~= "table" or getmetatable(self) ~= link_mt then
     error("call link:close() with a colon", 2)
@@ -343,6 +345,7 @@ function link_mt.__index:close()
   local config = self._config
   if not config.is_closed then
     config.is_closed = true
+    config.auth:finish()
     config.transport:close()
     if config.owns_store then
       config.store:close()

@@ -229,6 +229,23 @@ describe("a renewal that fails", function()
     assert.equal(2, #service.sent)
   end)
 
+  it("many times is not taken for a long wait that the service asked for", function()
+    service.on_grant = function(_, number)
+      if number <= 6 then
+        return BUSY
+      end
+      return number == 7 and { status = 429, body = BUSY.body, headers = { ["retry-after"] = "1" } } or nil
+    end
+    local links = service:clients(2, { retries = 0 })
+    for i = 1, 7 do
+      assert.is_nil(links[i % 2 + 1].auth:token())
+    end
+    local _, err = links[1].auth:token()
+    assert.is_true(err.retry_after_ms <= 1000)
+    clock:advance(1000)
+    expect_all(all(links, token_of), "A1")
+  end)
+
   it("because its deadline passed is no failure of the others", function()
     local hurried, patient = service:client(), service:client()
     store.watch(function(method, key)
@@ -322,6 +339,30 @@ describe("a lock", function()
     assert.equal("A1", assert(link.auth:token()).accessToken)
   end)
 
+  it("leaves a call half of its time where the old token still serves", function()
+    local link = service:client { auth = { access_token = "old", refresh_token = "R0", expiration = in_seconds(30) } }
+    assert(store.inner:put(LOCK, "somebody else", { ttl_s = 3600 }))
+    local began_ms = core.monotonic_ms()
+    assert(link.catalog:events({}, { deadline_ms = 4000 }))
+    local took_ms = core.monotonic_ms() - began_ms
+    assert.is_true(took_ms > 1500 and took_ms < 2500)
+    assert.same({ { "old" }, {} }, { service.calls, service.sent })
+  end)
+
+  it("and a renewal in the same process leave it to other tasks too", function()
+    local link = service:client { auth = { access_token = "old", refresh_token = "R0", expiration = in_seconds(30) } }
+    service.answer_ms = 8000
+    local set
+    run {
+      function() return link.auth:token() end,
+      function()
+        clock:sleep(10)
+        set = assert(link.auth:acquire { ends_at_ms = core.monotonic_ms() + 4000, retries = 0 })
+      end,
+    }
+    assert.equal("old", set.accessToken)
+  end)
+
   it("that another has is left by a call whose client is closed", function()
     store.inner:put(LOCK, "somebody")
     local link = service:client()
@@ -394,6 +435,105 @@ describe("a lock", function()
     service.on_grant = nil
     assert(service:client({ auth = { code = "C0" } }).auth:token())
     assert.equal(0, service.reused)
+  end)
+end)
+
+describe("a new pair that the store did not take", function()
+  -- The first link has it, and the store is away for so long.
+  local function lose_the_store(away_ms)
+    local first, second = service:client(), service:client()
+    local back_at_ms
+    store.watch(function(method, key)
+      if (method == "add" or method == "replace") and key == TOKEN and not back_at_ms then
+        back_at_ms = core.monotonic_ms() + away_ms
+      end
+      return back_at_ms and core.monotonic_ms() < back_at_ms and "fail" or nil
+    end)
+    return first, second, function()
+      while not back_at_ms or core.monotonic_ms() < back_at_ms do
+        clock:sleep(1)
+      end
+    end
+  end
+
+  it("is offered again, and the call goes on when the store is back", function()
+    local first, second = lose_the_store(1500)
+    assert.equal("A1", assert(first.auth:token()).accessToken)
+    assert.equal("A1", assert(second.auth:token()).accessToken)
+    assert.same({ "R0" }, service.sent)
+  end)
+
+  it("is waited for by who comes when the store is back, also after the end of the lock", function()
+    local first, second, wait = lose_the_store(60000)
+    local results = run {
+      function()
+        assert.equal("store", select(2, first.auth:token()).kind)
+        wait()
+        clock:sleep(500)
+        return first.auth:token()
+      end,
+      function()
+        clock:sleep(100)
+        wait()
+        return second.auth:token()
+      end,
+    }
+    expect_all(results, "A1")
+    assert.same({ "R0" }, service.sent)
+  end)
+
+  it("is lost with its process: the old refresh token is sent after a second", function()
+    local first, second, wait = lose_the_store(60000)
+    assert.equal("store", select(2, first.auth:token()).kind)
+    clock:advance(60000)
+    wait()
+    local began_ms = core.monotonic_ms()
+    assert.is_nil(second.auth:token())
+    assert.is_true(core.monotonic_ms() - began_ms < 3000)
+    assert.same({ "R0", "R0" }, service.sent)
+  end)
+end)
+
+describe("a link that is closed", function()
+  it("lets the renewal of another task come to its end, and its pair into the store", function()
+    local link, other = service:client(), service:client()
+    service.answer_ms = 400
+    local results = run {
+      function() return link.catalog:events() end,
+      function()
+        clock:sleep(150)
+        link:close()
+      end,
+    }
+    assert.same({ "canceled", 0 }, { results[1][2].kind, results[1][2].attempts })
+    assert.equal("A1", assert(other.auth:token()).accessToken)
+    assert.same({ "R0" }, service.sent)
+  end)
+
+  it("by a hook between its token call and its request ends that as canceled", function()
+    local link
+    link = service:client { on_event = function(event)
+      if event.type == "rotation" then
+        link:close()
+      end
+    end }
+    local result, err = link.catalog:events()
+    assert.is_nil(result)
+    assert.equal("canceled", err.kind)
+    assert.same({}, service.calls)
+  end)
+end)
+
+describe("a new login", function()
+  it("is not undone by those who know a later set of before, when the store was emptied", function()
+    local old, fresh = service:client(), service:client { auth = {} }
+    for _ = 1, 3 do
+      assert(old.auth:rotate())
+    end
+    store.inner:remove(TOKEN)
+    assert.equal("A4", assert(fresh.auth:exchange("C0")).accessToken)
+    assert.equal("A4", assert(old.auth:token()).accessToken)
+    assert.equal("A4", stored().accessToken)
   end)
 end)
 

@@ -164,6 +164,15 @@ static void test_clock_skew_moves_the_end(void **unused) {
   check_edges(HOUR, 300000, 60000, &policy);
 }
 
+static void test_a_skew_takes_half_of_a_life_at_most(void **unused) {
+  (void)unused;
+  pac_rotation_policy policy = pac_rotation_default_policy(0.0);
+  policy.clock_skew_ms = 24 * HOUR;
+  assert_int_equal(at(HOUR, HOUR, &policy), PAC_ROTATION_USE);
+  assert_int_equal(at(HOUR, HOUR / 2 + 1, &policy), PAC_ROTATION_REFRESH);
+  assert_int_equal(at(0, HOUR, &policy), PAC_ROTATION_REFRESH); /* configured: how long it lived is not known */
+}
+
 static void test_a_token_of_seconds_is_used_for_most_of_its_life(void **unused) {
   (void)unused;
   pac_rotation_policy policy = pac_rotation_default_policy(1.0);
@@ -237,6 +246,7 @@ int main(void) {
     cmocka_unit_test(test_windows_end_where_they_should),
     cmocka_unit_test(test_jitter_stretches_both_windows),
     cmocka_unit_test(test_clock_skew_moves_the_end),
+    cmocka_unit_test(test_a_skew_takes_half_of_a_life_at_most),
     cmocka_unit_test(test_a_token_of_seconds_is_used_for_most_of_its_life),
     cmocka_unit_test(test_windows_of_no_length_never_open),
     cmocka_unit_test(test_a_token_is_used_to_its_last_millisecond),

@@ -14,6 +14,10 @@ local renewal = {}
 
 -- How often the store is asked whether another process is done, and the jitter on top.
 local POLL_MS, POLL_JITTER_MS = 40, 40
+-- How often a new pair is offered to a store that fails, before the call that has it ends.
+local SAVE_TRIES, SAVE_PAUSE_MS = 10, 200
+-- How long somebody who has the pair may need to store it, when the store is there again.
+local PAIR_GRACE_MS = 1000
 
 -- --- under the lock ---------------------------------------------------------------------------------------------
 
@@ -58,10 +62,22 @@ local function keeper_of(self, lock, lost)
   end
 end
 
+-- Not given up at the first failure: until the pair is stored, nobody else must send the old refresh token.
+local function save(self, limits)
+  local saved, err = set.save(self)
+  for _ = 2, SAVE_TRIES do
+    if saved or core.monotonic_ms() + SAVE_PAUSE_MS >= limits.ends_at_ms or self._config.is_closed then
+      break
+    end
+    self._config.transport:sleep(SAVE_PAUSE_MS)
+    saved, err = set.save(self)
+  end
+  return saved, err
+end
+
 -- The answer's pair into the store. A store that raises is told of when all is done.
-local function keep(self, plan, fresh, view)
-  set.expect(self, fresh, view, plan.must_win)
-  local ok, saved, err = pcall(set.save, self)
+local function keep(self, plan)
+  local ok, saved, err = pcall(save, self, plan.limits)
   if not ok then
     return { err = store_raised(), raised = { saved } }
   elseif not saved then
@@ -73,6 +89,37 @@ local function keep(self, plan, fresh, view)
   return { view = now, err = unread }
 end
 
+-- Somebody may have the pair of this refresh token already, and could not store it. Returns a result that needs no
+-- token call, or nil.
+local function wait_for_pair(self, plan, credential, view)
+  local may_be_replaced, err = self._shared:may_be_replaced(credential.token)
+  local ends_at_ms = core.monotonic_ms() + PAIR_GRACE_MS
+  while may_be_replaced and core.monotonic_ms() < ends_at_ms do
+    local late = hold.wait_once(self, plan.limits, POLL_MS)
+    local now, unread
+    if not late then
+      now, unread = set.look(self)
+    end
+    if late or unread or now.text ~= view.text then
+      return { view = now, err = late or unread }
+    end
+  end
+  return err and { err = err } or nil
+end
+
+-- What must be known before a refresh token goes out. Returns a result that needs no token call, or nil.
+local function prepare(self, plan, credential, view)
+  if credential.step == "exchange" then
+    return nil
+  end
+  local result = wait_for_pair(self, plan, credential, view)
+  if not result then
+    local noted, err = self._shared:begin_sending(credential.token)
+    result = not noted and { err = err } or nil
+  end
+  return result
+end
+
 local function send(self, plan, lock, view)
   if core.monotonic_ms() >= plan.limits.ends_at_ms then
     return { err = hold.not_begun("timeout", "the deadline passed before the access token could be renewed") }
@@ -81,9 +128,14 @@ local function send(self, plan, lock, view)
   if not credential then
     return { err = err, is_refused = err == nil }
   end
+  local early = prepare(self, plan, credential, view)
+  if early then
+    return early
+  end
   local lost = {}
   local fresh, failed, response = grant.request(self._config, credential, plan.limits, keeper_of(self, lock, lost))
   if not fresh then
+    self._shared:end_sending(credential.token)
     local is_refused = note_failure(self, plan, credential, failed)
     local told = lost.err or failed
     told.outcome = told.outcome or failed.outcome
@@ -96,7 +148,12 @@ local function send(self, plan, lock, view)
   local is_replaced = fresh.refreshToken ~= nil
   fresh.refreshToken = fresh.refreshToken or (credential.step == "refresh" and credential.token or nil)
   hold.extend(plan.hold, core.monotonic_ms() + self._config.deadline_ms)
-  local result = keep(self, plan, fresh, view)
+  local is_successor = credential.step == "refresh" and credential.token == view.record.refreshToken
+  set.expect(self, fresh, view, is_successor, plan.must_win)
+  local result = keep(self, plan)
+  if result.view and credential.step == "refresh" then
+    self._shared:end_sending(credential.token)
+  end
   -- Others must not send it either where they will not find the new pair, or find it in their settings again.
   if credential.step == "refresh" and is_replaced and (result.err or credential.is_configured) then
     pcall(self._shared.spend, self._shared, credential.token, "replaced")
@@ -128,7 +185,7 @@ local function send_if_due(self, plan, lock, has_waited, pause_id)
 end
 
 local function wait_for_lock(self, plan)
-  local late = hold.wait_once(self, plan.limits, POLL_MS + (core.random() or 0) * POLL_JITTER_MS)
+  local late = hold.wait_once(self, plan.patience, POLL_MS + (core.random() or 0) * POLL_JITTER_MS)
   if late then
     return { err = late }
   end
@@ -191,7 +248,7 @@ end
 -- @tparam table plan
 --
 -- * `view`: the set that is due
--- * `limits`: `ends_at_ms` and `retries` of the call that needs the token
+-- * `limits`: `ends_at_ms` and `retries` of the call that needs the token; `patience`: the same for waiting
 -- * `is_early`: the old set still serves, so nobody waits
 -- * `is_forced`: whatever others do, a token call is made
 -- * `must_win`, `credentials`: the pair replaces any other set; what to send instead of what is at hand

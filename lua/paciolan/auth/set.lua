@@ -1,9 +1,11 @@
 --- The token set as the store has it, and the new pair on its way there.
 --
 -- A *view* is what the store held at a moment: `text` (nil for nothing) and `record`, which is the answer's own fields,
--- `generation`, which counts the renewals, and `issued_at_ms`, our clock when the set arrived (0 for a configured one).
+-- `family`, which the sets that came from one code share, `generation`, which counts its renewals, and `issued_at_ms`,
+-- our clock when the set arrived (0 for a configured one).
 -- The functions take the token keeper of a client (paciolan.auth).
 -- @module paciolan.auth.set
+local core = require "paciolan.core"
 local hold = require "paciolan.auth.hold"
 local json = require "paciolan.json"
 
@@ -20,7 +22,7 @@ end
 
 local FIELDS = {
   accessToken = "string", refreshToken = "string", expiration = "string", tokenType = "string",
-  issued_at_ms = "number", generation = "number",
+  issued_at_ms = "number", generation = "number", family = "string",
 }
 
 -- Anybody may have written into the store: what is of another type is as good as not there.
@@ -54,12 +56,15 @@ local function view_of(self, text)
 end
 
 -- A store that went back, such as a Redis that was restarted without its data, gets the later set from whoever knows
--- it: the refresh token of an earlier one is spent.
+-- it: the refresh token of an earlier one is spent. A set of another family is no earlier one: somebody logged in anew.
 local function later_of(self, text)
   local known = self._view
   if not known or not known.text or known.text == text then
     return text
-  elseif generation_of(known.record) <= generation_of(text and json.decode(text)) then
+  end
+  local stored = record_of(text)
+  local is_other = stored and stored.accessToken and stored.family ~= known.record.family
+  if is_other or generation_of(known.record) <= generation_of(stored) then
     return text
   end
   return self._shared:swap(text, known.text)
@@ -85,8 +90,10 @@ end
 -- @tparam table self
 -- @tparam table record
 -- @tparam table view
+-- @tparam boolean is_successor whether it was bought with the view's own refresh token
 -- @tparam ?boolean must_win whatever came into that place meanwhile
-function set.expect(self, record, view, must_win)
+function set.expect(self, record, view, is_successor, must_win)
+  record.family = is_successor and view.record.family or assert(core.request_id())
   record.generation = generation_of(view.record) + 1
   self._pending = {
     text = json.encode(record), record = record, expected = view.text, generation = record.generation,

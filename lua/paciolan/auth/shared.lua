@@ -1,7 +1,7 @@
 --- What all who use one store share of a token set: the set, the right to renew it, the latest failure, and which
 -- credentials are spent. Processes and hosts meet here; what is kept in a process alone is in paciolan.auth.
 --
--- Four kinds of keys, each followed by the service's address and the application id:
+-- Five kinds of keys, each followed by the service's address and the application id:
 --
 -- * `paciolan/token/…`: the set, as JSON
 -- * `paciolan/lock/…`: the id of the one who renews the set now; ends by its time to live
@@ -20,6 +20,8 @@ local LEAST_GRACE_MS, MOST_GRACE_MS = 1000, 5000
 local PAUSE_MEMORY_S = 60
 -- A service that asks for more is asked again after a year; stores do not keep a time to live of any length.
 local LONGEST_PAUSE_MS = 366 * 24 * 60 * 60 * 1000
+-- How long it is known that a refresh token was sent, and for how long after its last failure a store is doubted.
+local SENT_MEMORY_S, RECENTLY_MS = 3600, 5000
 local SWAP_TRIES = 4
 local DURABLE = { durable = true }
 
@@ -34,10 +36,16 @@ local function store_error(err)
   return errors.is(err) and err or errors.store("the store failed, and gave no error of paciolan.errors.store")
 end
 
+-- When the store failed last is remembered.
+local function failed(self, err)
+  self._failed_at_ms = core.monotonic_ms()
+  return nil, store_error(err)
+end
+
 local function read(self, key)
   local value, err = self._store:get(key)
   if value == nil and err ~= nil then
-    return nil, store_error(err)
+    return failed(self, err)
   end
   return value
 end
@@ -45,7 +53,7 @@ end
 local function write(self, method, ...)
   local done, err = self._store[method](self._store, ...)
   if done == nil then
-    return nil, store_error(err)
+    return failed(self, err)
   end
   return done
 end
@@ -103,7 +111,7 @@ function Shared:lock(least_ms)
   local ttl_ms = least_ms + grace_ms(least_ms)
   lock._ends_at_ms = core.monotonic_ms() + ttl_ms
   local ok, taken, err = pcall(write, self, "add", self._keys.lock, lock._owner, { ttl_s = ttl_ms / 1000 })
-  if not ok or taken == nil then
+  if not ok or (taken == nil and err.outcome ~= "not_sent") then
     lock:release() -- it may have been made, and only the answer lost
   end
   if not ok then
@@ -157,7 +165,7 @@ function Shared:set_pause(err)
   local wait_ms = math.min(LONGEST_PAUSE_MS, math.max(core.cool_off_ms(failures), err.retry_after_ms or 0))
   local text = json.encode {
     id = assert(core.request_id()), failures = failures, wait_ms = wait_ms, until_ms = core.now_ms() + wait_ms,
-    asked = err.retry_after_ms ~= nil, error = plain(err),
+    asked_ms = err.retry_after_ms, error = plain(err),
   }
   pcall(write, self, "put", self._keys.pause, text, { ttl_s = 2 * wait_ms / 1000 + PAUSE_MEMORY_S })
 end
@@ -172,6 +180,7 @@ local function is_pause(value)
   return type(err) == "table" and type(err.kind) == "string" and type(err.message) == "string"
     and is_from(value.failures, 1) and value.failures % 1 == 0 and value.failures < 2 ^ 31 - 1
     and is_from(value.wait_ms, 0) and is_from(value.until_ms, 0)
+    and (value.asked_ms == nil or is_from(value.asked_ms, 0))
 end
 
 -- The clock of the host that wrote a pause may be ahead of ours: it ends no later than its wait after we saw it first.
@@ -185,8 +194,8 @@ local function ends_at_ms(self, pause)
 end
 
 --- The latest failure since the last success.
--- @treturn ?table `{ id =, failures =, until_ms =, asked =, error = }`: until when no renewal that can wait is begun,
--- and whether the service itself asked for that
+-- @treturn ?table `{ id =, failures =, until_ms =, asked_until_ms =, error = }`: until when no renewal that can wait is
+-- begun, and none at all, because the service asked for that
 -- @treturn[2] nil
 -- @treturn[2] table err of kind `store`
 function Shared:pause()
@@ -196,6 +205,7 @@ function Shared:pause()
     return nil, err
   end
   pause.until_ms = ends_at_ms(self, pause)
+  pause.asked_until_ms = pause.until_ms - pause.wait_ms + math.min(pause.asked_ms or 0, pause.wait_ms)
   pause.error = errors.new(pause.error)
   return pause
 end
@@ -203,6 +213,39 @@ end
 --- Forgets the failure: a renewal succeeded.
 function Shared:clear_pause()
   pcall(write, self, "remove", self._keys.pause)
+end
+
+-- --- refresh tokens on their way --------------------------------------------------------------------------------
+
+local function sent_key(self, token)
+  return self._keys.sent .. core.fingerprint(token)
+end
+
+--- Writes down that a refresh token goes out. Call it under the lock.
+-- @treturn boolean true
+-- @treturn[2] nil
+-- @treturn[2] table err of kind `store`
+function Shared:begin_sending(token)
+  return write(self, "put", sent_key(self, token), "sent", { ttl_s = SENT_MEMORY_S })
+end
+
+--- Takes that back: its pair is stored, or there is none.
+function Shared:end_sending(token)
+  pcall(write, self, "remove", sent_key(self, token))
+end
+
+--- May somebody have a pair for this refresh token and wait for the store to take it? So it may be where one was sent
+-- and did not come to its end, and where the store has just failed, which may have lost what it knew.
+-- @treturn boolean
+-- @treturn[2] nil
+-- @treturn[2] table err of kind `store`
+function Shared:may_be_replaced(token)
+  local sent, err = read(self, sent_key(self, token))
+  if err then
+    return nil, err
+  end
+  local failed_at_ms = self._failed_at_ms
+  return sent ~= nil or (failed_at_ms ~= nil and core.monotonic_ms() - failed_at_ms < RECENTLY_MS)
 end
 
 -- --- spent credentials ------------------------------------------------------------------------------------------
@@ -263,7 +306,7 @@ function shared.new(config)
     _store = config.store, _api_key = config.api_key, _known_spent = {},
     _keys = {
       token = "paciolan/token/" .. whose, lock = "paciolan/lock/" .. whose, pause = "paciolan/pause/" .. whose,
-      spent = "paciolan/spent/" .. whose .. "/",
+      sent = "paciolan/sent/" .. whose .. "/", spent = "paciolan/spent/" .. whose .. "/",
     },
   }, Shared)
 end

@@ -13,7 +13,8 @@
 -- as far as the store can keep it; without it a value survives at least the end of the process, in a store that keeps
 -- anything at all.
 --
--- `nil, err` (kind `store`) when the store itself failed. Misuse raises, and so does a closed store.
+-- `nil, err` (kind `store`) when the store itself failed; `err.outcome` is `not_sent` where it is certain that nothing
+-- was changed. Misuse raises, and so does a closed store.
 --
 -- A store that is made here consists of a *backend*, which does the work and may trust its arguments, and of the checks
 -- of this module. A store of another making only has to answer as above.
@@ -86,10 +87,12 @@ local function ttl_ms(options)
   return options.ttl_s and math.floor(options.ttl_s * 1000 + 0.5) or nil
 end
 
--- A backend tells a failure as nil and a text.
-local function finish(value, failure)
+-- A backend tells a failure as nil, a text, and whether it is certain that nothing was done.
+local function finish(value, failure, is_certain)
   if value == nil and failure ~= nil then
-    return nil, errors.is(failure) and failure or errors.store(failure)
+    local err = errors.is(failure) and failure or errors.store(failure)
+    err.outcome = err.outcome or (is_certain and "not_sent" or nil)
+    return nil, err
   end
   return value
 end
@@ -161,8 +164,8 @@ end
 -- @treturn function `(backend)` → the store. The backend has the methods of the contract, with a colon and checked
 -- arguments: `get(key)`, `put(key, value, ttl_ms, durable)`, `add(key, value, ttl_ms, durable)`,
 -- `replace(key, expected, value, ttl_ms, durable)`, `remove(key, expected)`, `list(prefix, after, limit)`, `close()`;
--- `ttl_ms`, `expected`, `after` and `limit` may be nil. It answers as the contract says, and a failure with nil and a
--- text that names no key and no value
+-- `ttl_ms`, `expected`, `after` and `limit` may be nil. It answers as the contract says, and a failure with nil, a text
+-- that names no key and no value, and whether it is certain that nothing was changed
 -- @treturn table the methods of that class, to which a store may add its own; the open backend is in `_backend`
 function contract.class(name)
   local own = setmetatable({}, { __index = methods })
