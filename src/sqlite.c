@@ -25,6 +25,10 @@
 #define DB_TYPE    "paciolan.sqlite.db"
 #define TEXTS_TYPE "paciolan.sqlite.texts"
 
+/* The type of the list of open files, and where in the registry the one of this Lua state is. */
+#define HANDLES_TYPE "paciolan.sqlite.handles"
+#define HANDLES_NAME "paciolan.sqlite.handles.open"
+
 static sqlite_file *check_open(lua_State *L) {
   sqlite_file *f = luaL_checkudata(L, 1, DB_TYPE);
   if (!f->db) {
@@ -97,10 +101,12 @@ static int l_open(lua_State *L) {
   luaL_argcheck(L, strlen(path) == length, 1, "a path holds no NUL");
   int64_t busy_timeout_ms = check_whole(L, 2, 0);
   luaL_argcheck(L, busy_timeout_ms <= INT32_MAX, 2, "out of range");
+  lua_getfield(L, LUA_REGISTRYINDEX, HANDLES_NAME);
+  sqlite_handles *handles = luaL_checkudata(L, -1, HANDLES_TYPE);
   sqlite_file *f = lua_newuserdatauv(L, sizeof *f, 0);
   memset(f, 0, sizeof *f);
   luaL_setmetatable(L, DB_TYPE);
-  return sqlite_file_open(f, path, (int)busy_timeout_ms) == 0 ? 1 : push_failure(L, f);
+  return sqlite_file_open(f, handles, path, (int)busy_timeout_ms) == 0 ? 1 : push_failure(L, f);
 }
 
 static int l_close(lua_State *L) {
@@ -249,9 +255,31 @@ static const luaL_Reg metamethods[] = {
 };
 static const luaL_Reg functions[] = { { "open", l_open }, { NULL, NULL } };
 
+/* ---- the list of open files ---- */
+
+static int l_handles_gc(lua_State *L) {
+  sqlite_handles_free(luaL_checkudata(L, 1, HANDLES_TYPE));
+  return 0;
+}
+
+/* A module that is loaded again goes on with the list that is there. */
+static void make_handles(lua_State *L) {
+  luaL_newmetatable(L, HANDLES_TYPE);
+  lua_pushcfunction(L, l_handles_gc);
+  lua_setfield(L, -2, "__gc");
+  if (lpac_getfield(L, LUA_REGISTRYINDEX, HANDLES_NAME) == LUA_TNIL) {
+    sqlite_handles *handles = lua_newuserdatauv(L, sizeof *handles, 0);
+    memset(handles, 0, sizeof *handles);
+    luaL_setmetatable(L, HANDLES_TYPE);
+    lua_setfield(L, LUA_REGISTRYINDEX, HANDLES_NAME);
+  }
+  lua_pop(L, 2);
+}
+
 int luaopen_paciolan_sqlite(lua_State *L);
 
 LPAC_EXPORT int luaopen_paciolan_sqlite(lua_State *L) {
+  make_handles(L);
   luaL_newmetatable(L, TEXTS_TYPE);
   lua_pushcfunction(L, l_texts_gc);
   lua_setfield(L, -2, "__gc");

@@ -19,7 +19,11 @@
 ** then finds room where those before it had theirs. */
 #define LOG_PAGES      64
 #define LONG_LOG_PAGES 4000
+#define LONG_LOG_BYTES "16384000" /* what is kept of a log that was longer */
 #define MERGE_WAIT_MS  50
+
+#define FORKED_TEXT                                                                                                    \
+  "this process was forked while the store was open: close the store before the fork, and open it anew on both sides"
 
 /* A rowid table with an index is three times as fast as WITHOUT ROWID here. */
 static const char schema[] =
@@ -69,10 +73,12 @@ static const char *text_of(int code) {
     return "the store cannot be opened or written: let this user read and write the file, its folder, and the -wal and "
            "-shm files beside it";
   case SQLITE_CORRUPT:
-    return "the store is damaged: end its programs, remove it with its -wal and -shm files and put a copy there, or save "
+    return "the store is damaged: end its programs, remove it with its -wal and -shm files and put a copy there, or "
+           "save "
            "what is left with the .recover command of the sqlite3 program";
   case SQLITE_NOTADB:
-    return "the file is no SQLite database, or its beginning is damaged: choose another path, or remove it with its -wal "
+    return "the file is no SQLite database, or its beginning is damaged: choose another path, or remove it with its "
+           "-wal "
            "and -shm files and put a copy there";
   case SQLITE_NOMEM:
     return "there is not enough memory";
@@ -144,9 +150,11 @@ static int tell(sqlite_file *f, int code) {
     return fail_with(f, text);
   }
   if (is_busy(code)) {
-    snprintf(f->failure, sizeof f->failure,
-             "another process has kept the store locked for more than %d ms: try again, or end that process",
-             f->busy_timeout_ms);
+    snprintf(
+        f->failure, sizeof f->failure,
+        "another process, or another store of this one, has kept the file locked for more than %d ms: try again, or "
+        "end what keeps it",
+        f->busy_timeout_ms);
   } else if ((code & 0xff) == SQLITE_IOERR) {
     snprintf(f->failure, sizeof f->failure, "the store cannot be read or written (%s): check its disk",
              system_error ? strerror(system_error) : sqlite3_errstr(code));
@@ -185,16 +193,27 @@ static void begin_waiting(sqlite_file *f) {
 
 /* ---- the log ---- */
 
+/* Waits for the others for a while, so that the log can begin anew. One that reads on and on is in the way of every
+** writer meanwhile: it is waited for again only when the log has become longer by as much. */
+static void merge_long_log(sqlite_file *f, const char *name, int pages) {
+  int64_t deadline_ms = f->deadline_ms, soon_ms = monotonic_ms() + MERGE_WAIT_MS;
+  f->deadline_ms = soon_ms < deadline_ms ? soon_ms : deadline_ms;
+  int code = sqlite3_wal_checkpoint_v2(f->db, name, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+  f->deadline_ms = deadline_ms;
+  f->busy_log_pages = code == SQLITE_OK ? 0 : pages;
+}
+
 /* Called after each commit. What waits for nobody never ends while several processes write without a pause, and so the
 ** log would grow for ever. Nothing is lost when it fails: the next commit tries again. */
 static int merge_log(void *context, sqlite3 *db, const char *name, int pages) {
   sqlite_file *f = context;
-  if (pages >= LOG_PAGES) {
-    int64_t deadline_ms = f->deadline_ms, soon_ms = monotonic_ms() + MERGE_WAIT_MS;
-    f->deadline_ms = soon_ms < deadline_ms ? soon_ms : deadline_ms;
-    sqlite3_wal_checkpoint_v2(db, name, pages < LONG_LOG_PAGES ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_TRUNCATE,
-                              NULL, NULL);
-    f->deadline_ms = deadline_ms;
+  if (pages < f->busy_log_pages) {
+    f->busy_log_pages = 0; /* it has begun anew */
+  }
+  if (pages >= f->busy_log_pages + LONG_LOG_PAGES) {
+    merge_long_log(f, name, pages);
+  } else if (pages >= LOG_PAGES) {
+    sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
   }
   return SQLITE_OK;
 }
@@ -217,13 +236,15 @@ static int create_if_missing(const char *path) {
 }
 
 /* SQLite would open what can only be read, and leave files beside it. It also has names that mean no file. */
-static int check_path(sqlite_file *f, const char *path) {
+static int check_path(sqlite_file *f, const char *path, struct stat *found) {
   if (path[0] == '\0' || strcmp(path, ":memory:") == 0 || strncmp(path, "file:", 5) == 0) {
     return fail_with(f, "the path of the store must be that of a file; paciolan.store.memory keeps nothing on disk");
   }
   int system_error = create_if_missing(path);
-  struct stat found;
-  if (system_error == 0 && stat(path, &found) == 0 && !S_ISREG(found.st_mode)) {
+  if (system_error == 0 && stat(path, found) != 0) {
+    system_error = errno;
+  }
+  if (system_error == 0 && !S_ISREG(found->st_mode)) {
     return fail_with(f, "the path of the store is that of a folder or a device: it must be that of a file");
   }
   if (system_error == 0 && faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) != 0) {
@@ -344,7 +365,7 @@ static int open_db(sqlite_file *f, const char *path) {
   sqlite3_db_config(f->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
   /* A file that somebody prepared must run nothing; a damaged one is to be noticed; Apple's fsync does not sync. */
   return exec(f, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
-                 "PRAGMA checkpoint_fullfsync = ON;");
+                 "PRAGMA checkpoint_fullfsync = ON; PRAGMA journal_size_limit = " LONG_LOG_BYTES ";");
 }
 
 static const char *log_path(const sqlite_file *f) {
@@ -362,14 +383,19 @@ static void close_unused(sqlite_file *f) {
   sqlite_file_close(f);
 }
 
-int sqlite_file_open(sqlite_file *f, const char *path, int busy_timeout_ms) {
+int sqlite_file_open(sqlite_file *f, sqlite_handles *handles, const char *path, int busy_timeout_ms) {
+  struct stat found;
   f->opened_by = getpid();
   f->busy_timeout_ms = busy_timeout_ms;
   begin_waiting(f);
-  if (check_path(f, path) != 0) {
+  if (check_path(f, path, &found) != 0) {
     return -1;
   }
-  int code = open_db(f, path);
+  if (sqlite_handles_is_inherited(handles, &found)) {
+    return fail_with(f, FORKED_TEXT);
+  }
+  f->handle = sqlite_handles_add(handles, &found);
+  int code = f->handle ? open_db(f, path) : SQLITE_NOMEM;
   code = code == SQLITE_OK ? set_up_in_time(f) : code;
   if (code == SQLITE_OK && stat(log_path(f), &f->wal) != 0) {
     code = SQLITE_CANTOPEN;
@@ -407,14 +433,16 @@ void sqlite_file_close(sqlite_file *f) {
     }
     sqlite3_close(f->db);
   }
+  sqlite_handle_remove(f->handle);
   memset(f->statements, 0, sizeof f->statements);
+  f->handle = NULL;
   f->db = NULL;
   f->group = GROUP_NONE;
 }
 
 int sqlite_file_enter(sqlite_file *f) {
   if (f->opened_by != getpid()) {
-    return fail_with(f, "the store was opened before this process was forked: open it again in the child");
+    return fail_with(f, FORKED_TEXT);
   }
   if (f->group == GROUP_FAILED) {
     return -1; /* for the reason that is told already */

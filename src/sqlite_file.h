@@ -6,6 +6,8 @@
 #ifndef SQLITE_FILE_H
 #define SQLITE_FILE_H
 
+#include "sqlite_handles.h"
+
 #include <sqlite3.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -32,23 +34,27 @@ typedef enum sqlite_group { GROUP_NONE, GROUP_OPEN, GROUP_FAILED } sqlite_group;
 typedef struct sqlite_file {
   sqlite3 *db; /* owned; NULL: closed */
   sqlite3_stmt *statements[SQL_COUNT];
-  pid_t opened_by;      /* SQLite's locks and buffers are of no use after a fork */
-  struct stat wal;      /* which file its log is */
-  int busy_timeout_ms;  /* for all waits of one call together */
-  int64_t deadline_ms;  /* monotonic; the busy handler gives up there */
-  sqlite_group group;   /* several writes in one transaction */
-  int group_is_durable; /* a write of the group asked for it */
-  uint64_t writes;      /* made so far */
-  uint64_t next_sweep;  /* when to look for expired items: at this many */
+  pid_t opened_by;       /* SQLite's locks and buffers are of no use after a fork */
+  sqlite_handle *handle; /* owned; that it is open */
+  struct stat wal;       /* which file its log is */
+  int busy_log_pages;    /* how long the log was when the others did not let it be merged; 0: not lately */
+  int busy_timeout_ms;   /* for all waits of one call together */
+  int64_t deadline_ms;   /* monotonic; the busy handler gives up there */
+  sqlite_group group;    /* several writes in one transaction */
+  int group_is_durable;  /* a write of the group asked for it */
+  uint64_t writes;       /* made so far */
+  uint64_t next_sweep;   /* when to look for expired items: at this many */
   char failure[320];
 } sqlite_file;
 
 /* Opens a store file, and makes it (mode 0600) if it is missing. A database of
-** another program is refused and left as it is. `f` must be zeroed. */
-int sqlite_file_open(sqlite_file *f, const char *path, int busy_timeout_ms);
+** another program is refused and left as it is, and so is a file that was open
+** when this process was forked. `f` must be zeroed. `handles` are borrowed,
+** until the file is closed or they are freed. */
+int sqlite_file_open(sqlite_file *f, sqlite_handles *handles, const char *path, int busy_timeout_ms);
 
-/* Idempotent. After a fork the child's copy is forgotten and not closed, for
-** closing it would end what the parent has open. */
+/* Idempotent. After a fork the child's copy is given up and not closed, for
+** closing it would end what the parent has open; its handle stays known. */
 void sqlite_file_close(sqlite_file *f);
 
 /* To be called first by whatever touches the file: begins the time for waiting,

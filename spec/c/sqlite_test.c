@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "sqlite_items.h"
@@ -23,6 +24,7 @@ static struct {
   int write_error; /* an errno, from that write on; 0: never */
   int writes_left; /* that succeed before */
   int pieces_left; /* of memory that are given before there is no more; -1: no limit */
+  int pauses;      /* made while another had the file */
 } disk;
 
 int fsync(int fd);
@@ -44,6 +46,11 @@ int fsync(int fd) {
 
 int fdatasync(int fd) {
   return sync_or_fail(SYS_fdatasync, fd);
+}
+
+int nanosleep(const struct timespec *pause, struct timespec *left) {
+  disk.pauses++;
+  return (int)syscall(SYS_nanosleep, pause, left);
 }
 
 static int is_write_refused(void) {
@@ -96,6 +103,7 @@ static int watch_disk(void **state) {
 
 typedef struct fixture {
   char folder[64], path[80];
+  sqlite_handles handles;
   sqlite_file file;
 } fixture;
 
@@ -105,7 +113,7 @@ static sqlite_text text(const char *bytes) {
 
 static void open_store(fixture *x) {
   memset(&x->file, 0, sizeof x->file);
-  if (sqlite_file_open(&x->file, x->path, TIMEOUT_MS) != 0) {
+  if (sqlite_file_open(&x->file, &x->handles, x->path, TIMEOUT_MS) != 0) {
     fail_msg("%s", x->file.failure);
   }
 }
@@ -128,6 +136,8 @@ static int tear_down(void **state) {
   disk.write_error = disk.sync_error = 0;
   disk.pieces_left = -1;
   sqlite_file_close(&x->file);
+  assert_null(x->handles.first);
+  sqlite_handles_free(&x->handles);
   for (size_t i = 0; i < COUNT(ends); i++) {
     snprintf(path, sizeof path, "%s%s", x->path, ends[i]);
     unlink(path);
@@ -296,7 +306,7 @@ static void test_a_store_is_closed_to_user_on_a_full_disk(void **state) {
     disk.writes_left = count;
     disk.write_error = ENOSPC;
     memset(&x->file, 0, sizeof x->file);
-    if (sqlite_file_open(&x->file, x->path, TIMEOUT_MS) != 0) {
+    if (sqlite_file_open(&x->file, &x->handles, x->path, TIMEOUT_MS) != 0) {
       assert_failure(x, "there is no room left for the store");
       assert_null(x->file.db);
       disk.write_error = 0;
@@ -315,7 +325,7 @@ static int use_with_little_memory(fixture *x, int pieces) {
   int failures = 0;
   disk.pieces_left = pieces;
   memset(&x->file, 0, sizeof x->file);
-  if (sqlite_file_open(&x->file, x->path, TIMEOUT_MS) != 0) {
+  if (sqlite_file_open(&x->file, &x->handles, x->path, TIMEOUT_MS) != 0) {
     disk.pieces_left = -1;
     assert_failure(x, "there is not enough memory");
     return 1;
@@ -374,54 +384,211 @@ static void assert_in_child(fixture *x, int (*run)(fixture *), int as_nobody) {
   assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* Forks while the store is closed: `run` then has what a process of its own has, and not a part of what is open here.
+** `before` is run here first. */
+static void assert_in_other_process(fixture *x, void (*before)(fixture *), int (*run)(fixture *)) {
+  int go[2], status = -1;
+  char byte = 0;
+  sqlite_file_close(&x->file);
+  assert_int_equal(pipe(go), 0);
+  pid_t other = fork();
+  assert_true(other >= 0);
+  if (other == 0) {
+    close(go[1]);
+    _exit(read(go[0], &byte, 1) == 1 && run(x) ? 0 : 1);
+  }
+  open_store(x);
+  before(x);
+  assert_int_equal(write(go[1], &byte, 1), 1);
+  close(go[0]);
+  close(go[1]);
+  assert_int_equal(waitpid(other, &status, 0), other);
+  assert_true(WIFEXITED(status));
+  assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* A child gives up what it cannot close; a leak checker is to find it here. */
 static sqlite3 *volatile left_behind;
 
+static const char forked[] = "this process was forked while the store was open: close the store before the fork, and "
+                             "open it anew on both sides";
+
 static int is_refused_after_fork(fixture *x) {
-  static const char wanted[] = "was opened before this process was forked: open it again in the child";
   int is_refused = put(x, "a", "child", 0) == -1 && has(x, "a", "parent") == -1 && list(x) == -1 &&
                    sqlite_file_commit(&x->file) == -1 && sqlite_file_begin(&x->file, 0) == -1;
-  is_refused = is_refused && strstr(x->file.failure, wanted);
+  is_refused = is_refused && strcmp(x->file.failure, forked) == 0;
   left_behind = x->file.db;
   sqlite_file_close(&x->file);
   return is_refused && x->file.db == NULL && left_behind != NULL;
 }
 
-static int is_locked(fixture *x) {
-  left_behind = x->file.db;
-  memset(&x->file, 0, sizeof x->file);
-  int is_refused = sqlite_file_open(&x->file, x->path, TIMEOUT_MS) == 0 && put(x, "a", "other", 0) == -1 &&
-                   strstr(x->file.failure, "another process has kept the store locked");
-  sqlite_file_close(&x->file);
-  return is_refused;
+/* Opens the store with another handle. */
+static int opens_anew(fixture *x, sqlite_file *other) {
+  memset(other, 0, sizeof *other);
+  return sqlite_file_open(other, &x->handles, x->path, TIMEOUT_MS) == 0;
 }
 
-static int writes_after_opening_again(fixture *x) {
+static int is_not_opened_after_fork(fixture *x) {
+  sqlite_file other;
   left_behind = x->file.db;
-  memset(&x->file, 0, sizeof x->file);
-  int is_done = sqlite_file_open(&x->file, x->path, TIMEOUT_MS) == 0 && put(x, "b", "child", 1) == 1;
+  int is_refused = !opens_anew(x, &other) && strcmp(other.failure, forked) == 0 && other.db == NULL;
+  sqlite_file_close(&x->file); /* which does not give back what was inherited */
+  return is_refused && !opens_anew(x, &other) && strcmp(other.failure, forked) == 0;
+}
+
+static int is_not_opened_by_grandchild(fixture *x) {
+  int status = -1;
+  sqlite_file_close(&x->file);
+  pid_t child = fork();
+  if (child == 0) {
+    _exit(is_not_opened_after_fork(x) ? 0 : 1);
+  }
+  return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static int opens_another_file(fixture *x) {
+  static const char *const ends[] = { "", "-wal", "-shm" };
+  char path[96], name[112];
+  sqlite_file other;
+  memset(&other, 0, sizeof other);
+  snprintf(path, sizeof path, "%s.other", x->path);
+  int is_open = sqlite_file_open(&other, &x->handles, path, TIMEOUT_MS) == 0;
+  sqlite_file_close(&other);
+  for (size_t i = 0; i < COUNT(ends); i++) {
+    snprintf(name, sizeof name, "%s%s", path, ends[i]);
+    unlink(name);
+  }
+  left_behind = x->file.db;
+  return is_open;
+}
+
+static int writes_anew(fixture *x) {
+  int is_done = opens_anew(x, &x->file) && put(x, "b", "child", 1) == 1;
   sqlite_file_close(&x->file);
   return is_done;
 }
 
-static void test_a_child_leaves_the_parents_store_alone(void **state) {
-  fixture *x = *state;
+static int is_locked(fixture *x) {
+  int is_refused = opens_anew(x, &x->file) && put(x, "a", "other", 0) == -1 &&
+                   strstr(x->file.failure, "another process, or another store of this one, has kept the file locked");
+  sqlite_file_close(&x->file);
+  return is_refused;
+}
+
+static void begin_and_fork(fixture *x) {
   assert_int_equal(put(x, "a", "parent", 0), 1);
   assert_int_equal(sqlite_file_begin(&x->file, 0), 0);
   assert_int_equal(put(x, "a", "group", 0), 1);
   assert_in_child(x, is_refused_after_fork, 0);
-  assert_in_child(x, is_locked, 0); /* still */
+  assert_in_child(x, is_not_opened_after_fork, 0);
+}
+
+static void test_a_child_leaves_the_parents_store_alone(void **state) {
+  fixture *x = *state;
+  assert_in_other_process(x, begin_and_fork, is_locked); /* still */
   assert_int_equal(sqlite_file_commit(&x->file), 0);
-  assert_in_child(x, writes_after_opening_again, 0);
   assert_int_equal(has(x, "a", "group"), 1);
+}
+
+static void test_a_file_that_was_open_at_a_fork_is_not_opened_in_the_child(void **state) {
+  fixture *x = *state;
+  sqlite_file second;
+  assert_in_child(x, is_not_opened_after_fork, 0);
+  assert_in_child(x, is_not_opened_by_grandchild, 0);
+  assert_in_child(x, opens_another_file, 0);
+  assert_true(opens_anew(x, &second)); /* here it is */
+  sqlite_file_close(&x->file);
+  memset(&x->file, 0, sizeof x->file);
+  assert_in_child(x, is_not_opened_after_fork, 0); /* for the second */
+  sqlite_file_close(&second);
+  assert_in_child(x, writes_anew, 0);
+  open_store(x);
   assert_int_equal(has(x, "b", "child"), 1);
+}
+
+static void test_a_list_may_end_before_its_files(void **state) {
+  fixture *x = *state;
+  sqlite_handles_free(&x->handles);
+  assert_int_equal(put(x, "a", "1", 0), 1);
+  sqlite_file_close(&x->file);
+  assert_null(x->handles.first);
+}
+
+static void test_another_store_of_the_process_is_told_of(void **state) {
+  fixture *x = *state;
+  sqlite_file first = { 0 };
+  assert_int_equal(sqlite_file_open(&first, &x->handles, x->path, TIMEOUT_MS), 0);
+  assert_int_equal(sqlite_file_begin(&first, 0), 0);
+  assert_int_equal(put(x, "a", "1", 0), -1);
+  assert_failure(x, "another process, or another store of this one, has kept the file locked for more than 100 ms");
+  sqlite_file_close(&first);
+  assert_int_equal(put(x, "a", "1", 0), 1);
+}
+
+/* ---- a reader that stays ---------------------------------------------------------- */
+
+#define LONG_LOG_BYTES (4000 * 4096)
+
+static long log_length(const fixture *x) {
+  char path[96];
+  struct stat found;
+  snprintf(path, sizeof path, "%s-wal", x->path);
+  assert_int_equal(stat(path, &found), 0);
+  return (long)found.st_size;
+}
+
+/* Writes until somebody was waited for, or the log is that long. */
+static void write_until_pause(fixture *x, char *value, size_t length, long longest) {
+  memset(value, 'x', length);
+  value[length] = '\0';
+  disk.pauses = 0;
+  while (disk.pauses == 0 && log_length(x) < longest) {
+    value[0] ^= 1;
+    assert_int_equal(put(x, "a", value, 0), 1);
+  }
+}
+
+static sqlite3 *begin_reading(const fixture *x) {
+  sqlite3 *reader = NULL;
+  assert_int_equal(sqlite3_open(x->path, &reader), SQLITE_OK);
+  assert_int_equal(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM items", NULL, NULL, NULL), SQLITE_OK);
+  return reader;
+}
+
+static void test_a_reader_that_stays_is_seldom_waited_for(void **state) {
+  fixture *x = *state;
+  size_t length = 1 << 20;
+  char *value = malloc(length + 1);
+  assert_non_null(value);
+  assert_int_equal(put(x, "a", "1", 0), 1);
+  sqlite3 *reader = begin_reading(x);
+
+  write_until_pause(x, value, length, 2L * LONG_LOG_BYTES);
+  assert_true(disk.pauses > 0);
+  disk.pauses = 0;
+  for (int i = 0; i < 30; i++) {
+    assert_int_equal(put(x, "b", i % 2 ? "1" : "2", 0), 1);
+  }
+  assert_int_equal(disk.pauses, 0);
+  write_until_pause(x, value, length, 4L * LONG_LOG_BYTES);
+  assert_true(disk.pauses > 0);
+  assert_true(log_length(x) >= 2L * LONG_LOG_BYTES);
+
+  sqlite3_close(reader);
+  for (int i = 0; i < 3; i++) {
+    assert_int_equal(put(x, "b", i % 2 ? "1" : "2", 0), 1);
+  }
+  assert_true(log_length(x) <= LONG_LOG_BYTES);
+  write_until_pause(x, value, length, LONG_LOG_BYTES / 2);
+  assert_int_equal(disk.pauses, 0);
+  free(value);
 }
 
 /* ---- users ---------------------------------------------------------------------- */
 
 static int is_not_opened(fixture *x, const char *wanted) {
   memset(&x->file, 0, sizeof x->file);
-  return sqlite_file_open(&x->file, x->path, TIMEOUT_MS) == -1 && x->file.db == NULL &&
+  return sqlite_file_open(&x->file, &x->handles, x->path, TIMEOUT_MS) == -1 && x->file.db == NULL &&
          strstr(x->file.failure, wanted) != NULL;
 }
 
@@ -430,7 +597,7 @@ static int is_closed_to_user(fixture *x) {
 }
 
 static int is_open_to_user(fixture *x) {
-  return writes_after_opening_again(x);
+  return writes_anew(x);
 }
 
 static void test_a_user_who_may_not_write_is_told(void **state) {
@@ -468,6 +635,10 @@ int main(void) {
     TEST(test_a_store_is_closed_to_user_on_a_full_disk),
     TEST(test_want_of_memory_is_told_and_outlived),
     TEST(test_a_child_leaves_the_parents_store_alone),
+    TEST(test_a_file_that_was_open_at_a_fork_is_not_opened_in_the_child),
+    TEST(test_a_list_may_end_before_its_files),
+    TEST(test_another_store_of_the_process_is_told_of),
+    TEST(test_a_reader_that_stays_is_seldom_waited_for),
     TEST(test_a_user_who_may_not_write_is_told),
   };
   return cmocka_run_group_tests(tests, watch_disk, NULL);

@@ -248,10 +248,11 @@ describe("the sqlite store", function()
       worker:wait_for("locked")
       local done, err = store:put("a", "1")
       assert.is_nil(done)
-      assert.equal("store", err.kind)
-      assert.matches("another process has kept the store locked for more than 50 ms", err.message, 1, true)
+      assert.same({ "store", "not_sent" }, { err.kind, err.outcome })
+      assert.matches("another process, or another store of this one, has kept the file locked for more than 50 ms",
+        err.message, 1, true)
       local _, group_err = store:group(function() return true end)
-      assert.matches("another process has kept the store locked", group_err.message, 1, true)
+      assert.matches("has kept the file locked", group_err.message, 1, true)
       assert.is_nil(store:get("locked"))
       worker:stop("KILL")
       assert.is_true(store:put("a", "1"))
@@ -335,48 +336,116 @@ describe("the sqlite store", function()
     end)
 
     it("is not for other coroutines", function()
-      local group = coroutine.create(function()
-        return store:group(function()
-          store:put("a", "1")
-          coroutine.yield()
-        end)
-      end)
-      coroutine.resume(group)
-      for _, use in ipairs {
-        function() store:get("a") end, function() store:put("a", "2") end, function() store:add("a", "2") end,
-        function() store:replace("a", "0", "2") end, function() store:remove("a") end, function() store:list("") end,
-        function() store:group(function() end) end,
-      } do
-        local ok, message = pcall(use)
-        assert.is_false(ok)
+      local raised = {}
+      assert.is_true(store:group(function()
+        store:put("a", "1")
+        for _, use in ipairs {
+          function() store:get("a") end, function() store:put("a", "2") end, function() store:add("a", "2") end,
+          function() store:replace("a", "0", "2") end, function() store:remove("a") end, function() store:list("") end,
+          function() store:group(function() end) end,
+        } do
+          raised[#raised + 1] = select(2, coroutine.resume(coroutine.create(use)))
+        end
+      end))
+      assert.equal(7, #raised)
+      for _, message in ipairs(raised) do
         assert.matches("sqlite_spec.lua:%d+: a group of this store is open in another coroutine", message)
       end
-      assert.is_true(select(2, coroutine.resume(group)))
       assert.equal("1", store:get("a"))
     end)
 
-    it("is undone when its coroutine is given up", function()
-      local group = coroutine.wrap(function()
+    -- A group that yields, called from the main program, from a coroutine, and from one that nobody resumes again.
+    local function assert_yield_raises(call)
+      local ok, message = call(function()
         store:group(function()
           store:put("a", "1")
-          coroutine.yield()
+          coroutine.yield("not seen")
         end)
       end)
-      group()
-      group = nil -- luacheck: ignore
-      collectgarbage()
-      collectgarbage()
+      assert.is_false(ok)
+      assert.matches("sqlite_spec.lua:%d+: a group must not yield: nothing of it was written", message)
+      assert.same({ "end\n" }, workers.run(1, path, "open", function() return "two" end))
+      os.remove(path .. ".go")
       assert.equal("0", store:get("a"))
-      assert.is_true(store:put("a", "2"))
+      assert.equal("two", store:get("opened/two"))
+      assert.is_true(store:group(function() store:put("b", "2") end))
+      assert.equal("2", store:get("b"))
+    end
+
+    it("raises when it yields, undone, and the file is free for other processes", function()
+      assert_yield_raises(pcall)
+      assert_yield_raises(function(run)
+        return coroutine.resume(coroutine.create(run))
+      end)
+    end)
+
+    -- Lua 5.3 and LuaJIT have no variables that are closed.
+    if rawget(coroutine, "close") then
+      it("closes what its function has not when it yields", function()
+        local seen = {}
+        local group = assert(load([[
+          local store, seen = ...
+          local inner <close> = setmetatable({}, { __close = function()
+            seen.value = store:get("a")
+            store:put("a", "2")
+          end })
+          store:put("a", "1")
+          coroutine.yield()
+        ]]))
+        local ok = pcall(store.group, store, function() group(store, seen) end)
+        assert.is_false(ok)
+        assert.equal("1", seen.value)
+        assert.equal("0", store:get("a"))
+      end)
+    end
+
+    it("lets coroutines of its function yield to it", function()
+      assert.equal(6, store:group(function()
+        local sum = 0
+        for number in coroutine.wrap(function() for i = 1, 3 do coroutine.yield(i) end end) do
+          store:put("number/" .. number, "x")
+          sum = sum + number
+        end
+        return sum
+      end))
+      assert.equal(3, #store:list("number/"))
+    end)
+
+    it("tells the place of what it raises", function()
+      local ok, message = pcall(store.group, store, function()
+        error("not today")
+      end)
+      assert.is_false(ok)
+      assert.matches("sqlite_spec.lua:%d+: not today$", message)
+      ok, message = pcall(store.group, store, function()
+        store:put(1, "1")
+      end)
+      assert.is_false(ok)
+      assert.matches("sqlite_spec.lua:%d+: key must be a string", message)
+    end)
+
+    it("waits for another store of this process no longer than it is told", function()
+      local other = open { busy_timeout_ms = 50 }
+      local done, err
+      store:group(function()
+        store:put("a", "1")
+        done, err = other:put("a", "2")
+      end)
+      assert.is_nil(done)
+      assert.matches("another process, or another store of this one, has kept the file locked", err.message, 1, true)
+      assert.is_true(other:put("a", "2"))
+      other:close()
     end)
 
     it("is undone when the store is closed in it", function()
-      local ok, message = pcall(store.group, store, function()
-        store:put("a", "1")
-        store:close()
+      local ok, message = pcall(function()
+        store:group(function()
+          store:put("a", "1")
+          store:close()
+        end)
       end)
       assert.is_false(ok)
-      assert.matches("the store was closed in its group", message, 1, true)
+      assert.matches("sqlite_spec.lua:%d+: the store was closed in its group", message)
       store = open()
       assert.equal("0", store:get("a"))
     end)
@@ -493,6 +562,42 @@ describe("the sqlite store", function()
         problems, 1, true)
     end)
   end)
+
+  it("says that it cannot be loaded while too many files are open, and not that it was not built", function()
+    local code, output, problems = program.run(("ulimit -n 40; env %s %s"):format(program.environment(),
+      program.words { program.lua, "-e", ("local path = %q\n"):format(path) .. [[
+        local sqlite, open = require("paciolan.store.sqlite"), {}
+        for i = 1, 100 do
+          open[i] = io.open("/dev/null")
+        end
+        for i = #open, 1, -1 do
+          print(select(2, pcall(sqlite.new, path)))
+          open[i]:close()
+        end]] }))
+    assert.equal("", problems)
+    assert.equal(0, code)
+    assert.matches("the sqlite store cannot be loaded: [^\n]*sqlite.so: Too many open files\n", output)
+    assert.is_nil(output:find("was not built", 1, true))
+  end)
+
+  -- PUC Lua has no way to fork; spec/c/sqlite_test.c does it for both.
+  if rawget(_G, "jit") then
+    it("is not opened again in a process that was forked while it was open", function()
+      local code, output, problems = program.run(("env %s %s"):format(program.environment(),
+        program.words { program.lua, "spec/support/sqlite_fork.lua", path }))
+      assert.equal("", problems)
+      assert.equal(0, code)
+      local refusal = "this process was forked while the store was open: close the store before the fork, and open it "
+        .. "anew on both sides ("
+      local told = 0
+      for line in output:gmatch("refused ([^\n]*)\n") do
+        assert.equal(refusal, line:sub(1, #refusal))
+        told = told + 1
+      end
+      assert.equal(5, told)
+      assert.matches("\nclosed before: true\nparent: true child\n$", output)
+    end)
+  end
 
   it("stands finalizers that use and close it", function()
     local code, output, problems = program.run(("env %s %s"):format(program.environment(),

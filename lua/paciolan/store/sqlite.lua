@@ -6,11 +6,15 @@
 -- durable write takes along all that was written before it.
 --
 -- Any number of processes may use the file at the same time, each with a store of its own. A write waits while another
--- process writes, and the whole program with it, which takes milliseconds as long as nobody stays in a group. After a
--- fork the child opens the store again. A program must not open the file by itself while it has a store on it, not even
--- to read it: the system drops the locks of the store when that is closed. The file, and the `-wal` and `-shm` files
--- that stand beside it while it is open, belong together: a copy is made with `sqlite3 FILE ".backup COPY"`. A network
--- file system will not do.
+-- process writes, and the whole program with it, which takes milliseconds as long as nobody stays in a group. A program
+-- must not open the file by itself while it has a store on it, not even to read it: the system drops the locks of the
+-- store when that is closed. The file, and the `-wal` and `-shm` files that stand beside it while it is open, belong
+-- together: a copy is made with `sqlite3 FILE ".backup COPY"`. A network file system will not do.
+--
+-- A program that forks closes the store before, and opens it anew on both sides. A file that was open at the fork is no
+-- more to be used in the child: every operation answers `nil, err`, also that of a store which is made there, because
+-- the child would believe that it holds the locks of its parent. A store that another Lua state of the process had open
+-- is not noticed.
 -- @module paciolan.store.sqlite
 local contract = require "paciolan.store.contract"
 local core = require "paciolan.core"
@@ -26,18 +30,11 @@ local new_store, methods = contract.class("paciolan.store.sqlite")
 -- Seen from `operate`, which takes the place of a function of the backend, where the caller of a store's method is.
 local METHOD = 3
 
+-- LuaJIT has none, and nothing that would have to be closed.
+local close_coroutine = rawget(coroutine, "close")
+
 local backend = {}
 backend.__index = backend
-
--- The main program is no coroutine to LuaJIT.
-local function this_coroutine()
-  return coroutine.running() or backend
-end
-
--- A coroutine that was given up in the middle of its group can end it no more.
-local function is_abandoned(owner)
-  return owner == nil or (type(owner) == "thread" and coroutine.status(owner) == "dead")
-end
 
 -- A file that cannot be opened now is tried again by the next operation. Returns nil and a message then.
 local function open_file(self)
@@ -51,17 +48,13 @@ local function open_file(self)
   return self.db
 end
 
--- Returns the open file, if no other coroutine has it for itself. `level` is for the error.
+-- Returns the open file, if no group has it for itself: what another task writes must not be undone with the group.
+-- `level` is for the error.
 local function open_db(self, level)
-  local group = self.group
-  if not group or group.owner == this_coroutine() then
-    return open_file(self)
-  elseif not is_abandoned(group.owner) then
-    error("a group of this store is open in another coroutine: a group must not yield", level + 1)
+  if self.group and self.group ~= coroutine.running() then
+    error("a group of this store is open in another coroutine: use the store when that has ended", level + 1)
   end
-  self.group = nil
-  self.db:rollback()
-  return self.db
+  return open_file(self)
 end
 
 -- The file stands behind what is wrong with it: before a colon its name could be taken for that of a secret.
@@ -69,47 +62,48 @@ local function describe(self, failure)
   return failure .. " (" .. self.path .. ")"
 end
 
-local function finish(self, value, failure)
+-- A durable write may have been done when only its sync failed.
+local function finish(self, is_durable, value, failure)
   if failure ~= nil then
-    return nil, describe(self, failure)
+    return nil, describe(self, failure), not is_durable
   end
   return value
 end
 
 -- Called as `return operate(…)` only: a call in that place takes the caller's level.
-local function operate(self, method, ...)
+local function operate(self, is_durable, method, ...)
   local db, failure = open_db(self, METHOD)
   if not db then
-    return finish(self, nil, failure)
+    return finish(self, false, nil, failure)
   end
-  return finish(self, db[method](db, ...))
+  return finish(self, is_durable, db[method](db, ...))
 end
 
 function backend:get(key)
-  return operate(self, "get", key, self.now_ms())
+  return operate(self, false, "get", key, self.now_ms())
 end
 
 function backend:put(key, value, ttl_ms, durable)
   local now_ms = self.now_ms()
-  return operate(self, "put", key, value, ttl_ms and now_ms + ttl_ms, durable, now_ms)
+  return operate(self, durable, "put", key, value, ttl_ms and now_ms + ttl_ms, durable, now_ms)
 end
 
 function backend:add(key, value, ttl_ms, durable)
   local now_ms = self.now_ms()
-  return operate(self, "add", key, value, ttl_ms and now_ms + ttl_ms, durable, now_ms)
+  return operate(self, durable, "add", key, value, ttl_ms and now_ms + ttl_ms, durable, now_ms)
 end
 
 function backend:replace(key, expected, value, ttl_ms, durable)
   local now_ms = self.now_ms()
-  return operate(self, "replace", key, expected, value, ttl_ms and now_ms + ttl_ms, durable, now_ms)
+  return operate(self, durable, "replace", key, expected, value, ttl_ms and now_ms + ttl_ms, durable, now_ms)
 end
 
 function backend:remove(key, expected)
-  return operate(self, "remove", key, expected, self.now_ms())
+  return operate(self, false, "remove", key, expected, self.now_ms())
 end
 
 function backend:list(prefix, after, limit)
-  return operate(self, "list", prefix, after, limit, self.now_ms())
+  return operate(self, false, "list", prefix, after, limit, self.now_ms())
 end
 
 function backend:close()
@@ -140,8 +134,8 @@ local function check_group_arguments(self, run, options)
   return own
 end
 
--- What the function of a group returned decides; `ok` is false when it raised.
-local function end_group(own, ok, first, second, ...)
+-- Ends a group whose function returned or, with a false `ok`, raised; what it returned decides.
+local function end_group(own, now_ms, ok, first, second, ...)
   local is_own = own.group ~= nil
   own.group = nil
   if not ok or (first == nil and second ~= nil) then
@@ -153,9 +147,9 @@ local function end_group(own, ok, first, second, ...)
     end
     return nil, second
   elseif not is_own then
-    error("the store was closed in its group: nothing of it was written", 3)
+    error("the store was closed in its group: nothing of it was written", 2)
   end
-  local _, failure = finish(own, own.db:commit(own.now_ms()))
+  local _, failure = finish(own, true, own.db:commit(now_ms))
   if failure then
     return nil, errors.store(failure)
   elseif first == nil then
@@ -164,24 +158,51 @@ local function end_group(own, ok, first, second, ...)
   return first, second, ...
 end
 
+-- Undoes a group whose function has yielded. Who waits there may never go on, and the lock on the file would stay.
+local function give_up_group(own, thread)
+  if close_coroutine then
+    close_coroutine(thread) -- what is closed at its end may still use the store, and is undone too
+  end
+  if own.group then
+    own.group = nil
+    own.db:rollback()
+  end
+end
+
+-- Takes what `coroutine.resume` returned. Called as `return leave_group(…)` only, as `operate` is.
+local function leave_group(own, thread, now_ms, is_alive, ...)
+  if not is_alive then
+    return end_group(own, now_ms, false, ...)
+  elseif coroutine.status(thread) == "dead" then
+    return end_group(own, now_ms, ...)
+  end
+  give_up_group(own, thread)
+  error("a group must not yield: nothing of it was written", 2)
+end
+
 --- Makes all writes of a function one: either all of them happen, or none does, and with `durable` they wait for the
--- disk once. Until it returns, every other process waits with its writes, so it should do nothing that takes long; it
--- must not yield, and what other coroutines do with the store meanwhile raises.
+-- disk once. Until it returns, every other process waits with its writes, so it should do nothing that takes long.
 --
--- All writes are undone when the function returns nil and an error, which are then returned, when it raises, which goes
--- on, and when one of its writes failed, even if it paid no heed. A group in which one write is durable is durable.
+-- The function runs in a coroutine of its own. What other coroutines do with the store meanwhile raises, and so does
+-- the group when its function yields.
+--
+-- All writes are undone when the function returns nil and an error, which are then returned, when it yields, when it
+-- raises, which goes on, and when one of its writes failed, even if it paid no heed. A group in which one write is
+-- durable is durable.
 -- @function store:group
 -- @tparam function run called with the store
 -- @tparam ?table options `durable`: true, that the writes survive a loss of power
 -- @return what the function returned, or true for nothing
 -- @treturn[2] nil
 -- @treturn[2] table err of kind `store`, or what the function returned with nil
--- @raise for misuse, and for a group inside of a group
+-- @raise for misuse, for a group inside of a group, and for a function that yields
 function methods:group(run, options)
   local own = check_group_arguments(self, run, options)
-  if own.group and own.group.owner == this_coroutine() then
+  if own.group and own.group == coroutine.running() then
     error("a group of this store is open already", 2)
   end
+  local now_ms = own.now_ms()
+  local thread = coroutine.create(function() return pcall(run, self) end)
   local db, failure = open_db(own, 2)
   local begun
   if db then
@@ -190,8 +211,8 @@ function methods:group(run, options)
   if not begun then
     return nil, errors.store(describe(own, failure))
   end
-  own.group = setmetatable({ owner = this_coroutine() }, { __mode = "v" })
-  return end_group(own, pcall(run, self))
+  own.group = thread
+  return leave_group(own, thread, now_ms, coroutine.resume(thread))
 end
 
 local known = {
@@ -227,7 +248,26 @@ local function check_options(options)
   return options
 end
 
--- The C module is there only if SQLite was when the library was built.
+-- The numbers of the system, the same on all of them, for a file that is not there: ENOENT, EACCES, ENOTDIR.
+local ABSENT = { [2] = true, [13] = true, [20] = true }
+
+-- Why `require` finds no module: nil when there is none. It takes a file that cannot be opened now, because too many
+-- are open, for one that is missing.
+local function why_not_found()
+  for template in package.cpath:gmatch("[^;]+") do
+    local path = template:gsub("%?", "paciolan/sqlite")
+    local file, problem, code = io.open(path, "rb")
+    if file then
+      file:close()
+      return path .. " is there, but was not found"
+    elseif not ABSENT[code] then
+      return problem
+    end
+  end
+end
+
+-- The C module is there only if SQLite was when the library was built. What kept the system from loading it is told as
+-- the system says it.
 local function load_module()
   local ok, module = pcall(require, "paciolan.sqlite")
   if ok then
@@ -235,7 +275,9 @@ local function load_module()
   end
   local reason = tostring(module)
   if reason:find("module 'paciolan.sqlite' not found", 1, true) then
-    reason = "the sqlite store was not built: install SQLite with its headers (libsqlite3-dev on Debian), "
+    local problem = why_not_found()
+    reason = problem and "the sqlite store cannot be loaded: " .. problem
+      or "the sqlite store was not built: install SQLite with its headers (libsqlite3-dev on Debian), "
       .. "then build paciolan again"
   end
   error(reason, 3)
