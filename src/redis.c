@@ -6,8 +6,13 @@
 **
 ** A connection is never repaired. After a failure that leaves its state unknown
 ** it is closed, so that a late reply cannot be taken for the next command's,
-** and the caller opens another. The userdata owns the socket, the reader and
-** the reply that is being handed over, which so outlives an error of Lua. */
+** and the caller opens another.
+**
+** Ownership: the connection userdata owns the socket and the reader, and an
+** exchange userdata, one for each command, the reply that is handed over, which
+** so outlives an error of Lua. A command takes its memory from Lua before it is
+** sent, and Lua gets none of the reply before all of it is read: a finalizer that
+** Lua runs in between finds the connection idle, and may use or close it. */
 #include "lpac_compat.h"
 #include "redis_link.h"
 
@@ -23,6 +28,7 @@
 #pragma GCC diagnostic pop
 
 #define CONNECTION_TYPE "paciolan.redis.connection"
+#define EXCHANGE_TYPE   "paciolan.redis.exchange"
 
 #define MAX_COMMAND_BYTES (512u * 1024 * 1024) /* the most that Redis takes for one string */
 #define MAX_ARGUMENTS     4096
@@ -32,23 +38,36 @@
 typedef struct connection {
   redis_link link;
   redisReader *reader; /* NULL: closed */
-  redisReply *reply;   /* what is being handed over; left by an error of Lua, it goes with the next command */
   int is_used;         /* a command was sent on it */
+  int is_answered;     /* a reply came on it */
 } connection;
+
+/* One command and its reply. */
+typedef struct exchange {
+  redisReply *reply;
+  int count;
+  const char **words; /* these two in userdata of their own, on the stack */
+  size_t *lengths;
+  int is_sent; /* the whole command was */
+} exchange;
 
 static connection *check_connection(lua_State *L) {
   return luaL_checkudata(L, 1, CONNECTION_TYPE);
 }
 
-static void free_reply(connection *c) {
-  if (c->reply) {
-    freeReplyObject(c->reply);
-    c->reply = NULL;
+static void free_reply(exchange *e) {
+  if (e->reply) {
+    freeReplyObject(e->reply);
+    e->reply = NULL;
   }
 }
 
+static int l_exchange_gc(lua_State *L) {
+  free_reply(luaL_checkudata(L, 1, EXCHANGE_TYPE));
+  return 0;
+}
+
 static void shut(connection *c) {
-  free_reply(c);
   redis_link_close(&c->link);
   if (c->reader) {
     redisReaderFree(c->reader);
@@ -112,7 +131,7 @@ static int64_t read_target(lua_State *L, redis_target *target) {
 ** -> connection | nil, message. `port` is text. */
 static int l_connect(lua_State *L) {
   redis_target target;
-  char message[REDIS_MESSAGE_SIZE] = "not enough memory";
+  char message[REDIS_MESSAGE_SIZE] = REDIS_NO_MEMORY_MESSAGE;
   int64_t timeout_ms = read_target(L, &target);
   connection *c = lua_newuserdatauv(L, sizeof *c, 0);
   memset(c, 0, sizeof *c);
@@ -137,10 +156,24 @@ static int fail(lua_State *L, const char *reason, int is_sent) {
   return 3;
 }
 
+static const char *reason_of(const connection *c, redis_status status) {
+  switch (status) {
+  case REDIS_LATE:
+    return "timeout";
+  case REDIS_NO_MEMORY:
+    return "memory";
+  default:
+    return c->is_answered || !c->is_used ? "closed" : "unanswered";
+  }
+}
+
 /* After a failure of the stream nobody knows what is on its way. */
 static int abandon(lua_State *L, connection *c, redis_status status, int is_sent) {
+  const char *reason = reason_of(c, status), *refusal = c->is_answered ? NULL : c->link.refusal;
   shut(c);
-  return fail(L, status == REDIS_LATE ? "timeout" : "closed", is_sent);
+  fail(L, refusal ? "tls" : reason, refusal ? 0 : is_sent);
+  lua_pushstring(L, refusal);
+  return 4;
 }
 
 static void check_arguments(lua_State *L, int first, int count) {
@@ -154,38 +187,55 @@ static void check_arguments(lua_State *L, int first, int count) {
   }
 }
 
-/* Formats and sends the strings of the stack. Nothing here raises once the
-** formatted copy exists. */
-static redis_status send_command(lua_State *L, connection *c, int first, int count, int64_t ends_at_ms) {
-  size_t size = (size_t)count;
-  const char **words = lua_newuserdatauv(L, size * sizeof *words, 0);
-  size_t *lengths = lua_newuserdatauv(L, size * sizeof *lengths, 0);
+/* Takes all memory of Lua that a command needs. The strings are those of the stack. */
+static exchange *new_exchange(lua_State *L, int first, int count) {
+  exchange *e = lua_newuserdatauv(L, sizeof *e, 0);
+  memset(e, 0, sizeof *e);
+  luaL_setmetatable(L, EXCHANGE_TYPE);
+  e->count = count;
+  e->words = lua_newuserdatauv(L, (size_t)count * sizeof *e->words, 0);
+  e->lengths = lua_newuserdatauv(L, (size_t)count * sizeof *e->lengths, 0);
   for (int i = 0; i < count; i++) {
-    words[i] = lua_tolstring(L, first + i, &lengths[i]);
+    e->words[i] = lua_tolstring(L, first + i, &e->lengths[i]);
   }
+  return e;
+}
+
+static redis_status send_command(connection *c, exchange *e, int64_t ends_at_ms) {
   char *text = NULL;
-  long long length = redisFormatCommandArgv(&text, count, words, lengths);
+  long long length = redisFormatCommandArgv(&text, e->count, e->words, e->lengths);
   if (length < 0) {
-    return REDIS_GONE;
+    return REDIS_NO_MEMORY;
   }
   redis_status status = redis_link_write(&c->link, text, (size_t)length, ends_at_ms);
   redisFreeCommand(text);
+  e->is_sent = status == REDIS_DONE;
   return status;
 }
 
-/* Leaves c->reply NULL when what came is not the protocol. */
-static redis_status read_reply(connection *c, int64_t ends_at_ms) {
+/* Gives the reader what came. Returns whether to read on. */
+static int take(connection *c, exchange *e, const char *data, size_t length, redis_status *status) {
+  void *reply = NULL;
+  int is_protocol =
+      redisReaderFeed(c->reader, data, length) == REDIS_OK && redisReaderGetReply(c->reader, &reply) == REDIS_OK;
+  e->reply = reply;
+  c->is_answered = c->is_answered || reply != NULL || !is_protocol;
+  if (!is_protocol && c->reader->err == REDIS_ERR_OOM) {
+    *status = REDIS_NO_MEMORY;
+  }
+  return is_protocol && !reply;
+}
+
+/* Leaves e->reply NULL when what came is not the protocol. The clock is looked at after each part too: a reply that
+** never ends always has one more. */
+static redis_status read_reply(connection *c, exchange *e, int64_t ends_at_ms) {
   char data[READ_BYTES];
   size_t length = 0;
-  void *reply = NULL;
-  redis_status status = REDIS_DONE;
-  int is_protocol = 1;
-  while (!reply && is_protocol && status == REDIS_DONE) {
-    status = redis_link_read(&c->link, data, sizeof data, &length, ends_at_ms);
-    is_protocol = status != REDIS_DONE || (redisReaderFeed(c->reader, data, length) == REDIS_OK &&
-                                           redisReaderGetReply(c->reader, &reply) == REDIS_OK);
+  redis_status status = redis_link_read(&c->link, data, sizeof data, &length, ends_at_ms);
+  while (status == REDIS_DONE && take(c, e, data, length, &status)) {
+    status =
+        redis_now_ms() < ends_at_ms ? redis_link_read(&c->link, data, sizeof data, &length, ends_at_ms) : REDIS_LATE;
   }
-  c->reply = reply;
   return status;
 }
 
@@ -239,52 +289,54 @@ static int is_error(const redisReply *reply) {
   return reply && reply->type == REDIS_REPLY_ERROR;
 }
 
-/* Sends the command and reads its reply into c->reply. A server that hung up meanwhile may have said why before that,
+/* Sends the command and reads its reply into e->reply. A server that hung up meanwhile may have said why before that,
 ** as it does when it has too many clients: such a reply counts, and no other. */
-static redis_status converse(lua_State *L, connection *c, int count, int64_t ends_at_ms, int *is_sent) {
-  redis_status status = send_command(L, c, 3, count, ends_at_ms);
-  *is_sent = status == REDIS_DONE;
-  if (*is_sent) {
-    return read_reply(c, ends_at_ms);
+static redis_status converse(connection *c, exchange *e, int64_t ends_at_ms) {
+  redis_status status = send_command(c, e, ends_at_ms);
+  if (e->is_sent) {
+    return read_reply(c, e, ends_at_ms);
   }
-  int is_told = status == REDIS_GONE && read_reply(c, 0) == REDIS_DONE && is_error(c->reply);
+  int is_told = status == REDIS_GONE && read_reply(c, e, 0) == REDIS_DONE && is_error(e->reply);
   return is_told ? REDIS_DONE : status;
 }
 
-static int push_result(lua_State *L, connection *c) {
-  if (is_error(c->reply)) {
-    luaL_pushfail(L);
-    lua_pushliteral(L, "refused");
-    lua_pushlstring(L, c->reply->str, c->reply->len);
-    return 3;
-  }
-  if (!c->reply || !is_known(c->reply, 0)) {
+static int push_result(lua_State *L, connection *c, exchange *e) {
+  if (!e->reply || (!is_error(e->reply) && !is_known(e->reply, 0))) {
     shut(c);
     return fail(L, "protocol", 1);
   }
-  push_reply(L, c->reply, 0);
-  free_reply(c);
-  return 1;
+  int count = 1;
+  if (is_error(e->reply)) {
+    luaL_pushfail(L);
+    lua_pushliteral(L, "refused");
+    lua_pushlstring(L, e->reply->str, e->reply->len);
+    count = 3;
+  } else {
+    push_reply(L, e->reply, 0);
+  }
+  free_reply(e);
+  return count;
 }
 
 /* connection:command(timeout_ms, word, …) -> the reply: a string, a whole number, a list, or nil for the nil of Redis;
 ** or nil, reason and a third value:
 **   "refused"   the server answered with an error, whose text follows: never show it, it may repeat arguments
-**   "closed", "timeout", "protocol"   the connection is closed; true follows when the whole command was sent */
+**   "closed", "timeout", "protocol", "memory"   the connection is closed; true follows when the whole command was sent
+**   "unanswered"   as "closed", and never has a reply come on this connection
+**   "tls"   the other side refused the handshake of TLS, and so saw no command: false follows, and the alert in words
+** On a closed connection the answer is "closed": a finalizer may close it at any time. */
 static int l_command(lua_State *L) {
   connection *c = check_connection(L);
   int64_t timeout_ms = check_timeout(L, 2);
   int count = lua_gettop(L) - 2;
-  luaL_argcheck(L, c->reader != NULL, 1, "the connection is closed");
   check_arguments(L, 3, count);
-  free_reply(c);
-  if (!is_usable(c)) {
+  exchange *e = new_exchange(L, 3, count);
+  if (!c->reader || !is_usable(c)) {
     return abandon(L, c, REDIS_GONE, 0);
   }
   c->is_used = 1;
-  int is_sent;
-  redis_status status = converse(L, c, count, redis_now_ms() + timeout_ms, &is_sent);
-  return status == REDIS_DONE ? push_result(L, c) : abandon(L, c, status, is_sent);
+  redis_status status = converse(c, e, redis_now_ms() + timeout_ms);
+  return status == REDIS_DONE ? push_result(L, c, e) : abandon(L, c, status, e->is_sent);
 }
 
 static const luaL_Reg methods[] = { { "command", l_command }, { "close", l_close }, { NULL, NULL } };
@@ -296,6 +348,9 @@ static const luaL_Reg functions[] = { { "connect", l_connect }, { NULL, NULL } }
 int luaopen_paciolan_redis(lua_State *L);
 
 LPAC_EXPORT int luaopen_paciolan_redis(lua_State *L) {
+  luaL_newmetatable(L, EXCHANGE_TYPE);
+  lua_pushcfunction(L, l_exchange_gc);
+  lua_setfield(L, -2, "__gc");
   luaL_newmetatable(L, CONNECTION_TYPE);
   luaL_setfuncs(L, metamethods, 0);
   luaL_newlib(L, methods);

@@ -51,12 +51,16 @@ static int is_would_block(int code) {
   return code == EAGAIN || code == EWOULDBLOCK;
 }
 
+/* The clock is looked at after each part: to a reader that is quick enough there is always room for one more. */
 redis_status redis_raw_write(redis_link *link, const char *data, size_t length, int64_t ends_at_ms) {
   while (length > 0) {
     ssize_t sent = send(link->fd, data, length, MSG_NOSIGNAL);
     if (sent >= 0) {
       data += sent;
       length -= (size_t)sent;
+      if (length > 0 && redis_now_ms() >= ends_at_ms) {
+        return REDIS_LATE;
+      }
     } else if (is_would_block(errno)) {
       redis_status status = wait_for(link, POLLOUT, ends_at_ms);
       if (status != REDIS_DONE) {
@@ -158,9 +162,19 @@ static int connect_to(redis_link *link, int family, const struct sockaddr *addre
   return code;
 }
 
+static int is_file_limit(int code) {
+  return code == EMFILE || code == ENFILE;
+}
+
 /* EAGAIN is how Linux says that a Unix socket's queue is full. */
 static const char *reason_of(int code) {
   switch (code) {
+  case EMFILE:
+  case ENFILE:
+    return REDIS_NO_FILES_MESSAGE;
+  case ENOMEM:
+  case ENOBUFS:
+    return REDIS_NO_MEMORY_MESSAGE;
   case ECONNREFUSED:
     return "nothing answers there, start Redis or check where it listens";
   case ETIMEDOUT:
@@ -192,6 +206,28 @@ static int connect_unix(redis_link *link, const char *path, int64_t ends_at_ms, 
   return code == 0;
 }
 
+/* At the limit of open files the system can neither read its list of hosts nor
+** ask a name server, and may well say that there is no such name. */
+static int is_at_file_limit(void) {
+  int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  if (fd < 0) {
+    return is_file_limit(errno);
+  }
+  close(fd);
+  return 0;
+}
+
+static int say_not_found(int problem, int code, char *message) {
+  if (problem == EAI_MEMORY) {
+    snprintf(message, REDIS_MESSAGE_SIZE, "%s", REDIS_NO_MEMORY_MESSAGE);
+  } else if ((problem == EAI_SYSTEM && is_file_limit(code)) || is_at_file_limit()) {
+    snprintf(message, REDIS_MESSAGE_SIZE, "%s", REDIS_NO_FILES_MESSAGE);
+  } else {
+    snprintf(message, REDIS_MESSAGE_SIZE, "the name of the host was not found (%s)", gai_strerror(problem));
+  }
+  return 0;
+}
+
 /* Each address gets an even share of what is left, so that a dead one does not
 ** use up the time of the next. */
 static int connect_tcp(redis_link *link, const char *host, const char *port, int64_t ends_at_ms, char *message) {
@@ -201,8 +237,7 @@ static int connect_tcp(redis_link *link, const char *host, const char *port, int
   hints.ai_socktype = SOCK_STREAM;
   int problem = getaddrinfo(host, port, &hints, &found), left = 0, code = ETIMEDOUT;
   if (problem != 0) {
-    snprintf(message, REDIS_MESSAGE_SIZE, "the name of the host was not found (%s)", gai_strerror(problem));
-    return 0;
+    return say_not_found(problem, errno, message);
   }
   for (const struct addrinfo *a = found; a; a = a->ai_next) {
     left++;
@@ -222,6 +257,7 @@ int redis_link_open(redis_link *link, const redis_target *target, int64_t ends_a
   int ok = target->socket ? connect_unix(link, target->socket, ends_at_ms, message)
                           : connect_tcp(link, target->host, target->port, ends_at_ms, message);
   link->pid = getpid();
+  link->refusal = NULL;
   if (ok && target->has_tls && !redis_tls_open(link, target, ends_at_ms, message)) {
     redis_link_close(link);
     ok = 0;

@@ -14,6 +14,7 @@ typedef enum redis_status {
   REDIS_DONE,
   REDIS_LATE, /* the moment came first */
   REDIS_GONE, /* the other side, or the network, ended it */
+  REDIS_NO_MEMORY,
 } redis_status;
 
 typedef struct redis_tls redis_tls;
@@ -34,9 +35,15 @@ typedef struct redis_link {
   int fd;         /* -1: closed */
   pid_t pid;      /* the process that opened it; a child leaves it alone */
   redis_tls *tls; /* owned; NULL: plain */
+  /* Why the other side refused the handshake of TLS, in the words of OpenSSL,
+  ** which keeps them; NULL: it did not. By TLS 1.3 it may say so when this side
+  ** has done with the handshake, but before it looks at what is sent. */
+  const char *refusal;
 } redis_link;
 
-#define REDIS_MESSAGE_SIZE 256
+#define REDIS_MESSAGE_SIZE      256
+#define REDIS_NO_MEMORY_MESSAGE "there is not enough memory"
+#define REDIS_NO_FILES_MESSAGE  "no more files can be opened, raise the limit of the process (ulimit -n)"
 
 int64_t redis_now_ms(void);
 

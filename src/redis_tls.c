@@ -5,6 +5,7 @@
 ** wire and empties onto it. */
 #include "redis_link.h"
 
+#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -12,7 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RECORD_SIZE 16384 /* the most that one TLS record holds, RFC 8446 section 5.1 */
+#define RECORD_SIZE      16384 /* the most that one TLS record holds, RFC 8446 section 5.1 */
+#define MOST_EMPTY_READS 16    /* where nothing waits; a server has some session tickets to send, no more */
+
+/* An alert of TLS 1.3 that not every OpenSSL has a name for, RFC 8446 section 6. */
+#ifndef SSL_AD_CERTIFICATE_REQUIRED
+#define SSL_AD_CERTIFICATE_REQUIRED 116
+#endif
 
 struct redis_tls {
   SSL *ssl;         /* owned; owns the two buffers */
@@ -42,9 +49,54 @@ static redis_status feed(redis_link *link, int64_t ends_at_ms) {
   size_t length;
   redis_status status = redis_raw_read(link, data, sizeof data, &length, ends_at_ms);
   if (status == REDIS_DONE && BIO_write(link->tls->came, data, (int)length) != (int)length) {
-    return REDIS_GONE;
+    return REDIS_NO_MEMORY;
   }
   return status;
+}
+
+/* What OpenSSL noted about the call that failed. */
+typedef struct trouble {
+  int is_out_of_memory, is_out_of_files;
+  const char *refusal; /* an alert of the other side that only the handshake knows, in words; NULL: none */
+} trouble;
+
+/* Alerts that a server sends about a handshake and nothing else, RFC 8446 section 6.2: what it does not like about the
+** client's offer, and about its certificate. */
+static int is_refusal(int alert) {
+  switch (alert) {
+  case SSL_AD_HANDSHAKE_FAILURE:
+  case SSL_AD_BAD_CERTIFICATE:
+  case SSL_AD_UNSUPPORTED_CERTIFICATE:
+  case SSL_AD_CERTIFICATE_REVOKED:
+  case SSL_AD_CERTIFICATE_EXPIRED:
+  case SSL_AD_CERTIFICATE_UNKNOWN:
+  case SSL_AD_UNKNOWN_CA:
+  case SSL_AD_ACCESS_DENIED:
+  case SSL_AD_PROTOCOL_VERSION:
+  case SSL_AD_INSUFFICIENT_SECURITY:
+  case SSL_AD_UNRECOGNIZED_NAME:
+  case SSL_AD_CERTIFICATE_REQUIRED:
+    return 1;
+  default:
+    return 0;
+  }
+}
+
+/* Empties the queue of errors of this thread. */
+static trouble read_trouble(void) {
+  trouble found = { 0, 0, NULL };
+  for (unsigned long code = ERR_get_error(); code != 0; code = ERR_get_error()) {
+    int reason = ERR_GET_REASON(code);
+    if (ERR_GET_LIB(code) == ERR_LIB_SYS) {
+      found.is_out_of_files |= reason == EMFILE || reason == ENFILE;
+      found.is_out_of_memory |= reason == ENOMEM;
+    } else if (reason == ERR_R_MALLOC_FAILURE) {
+      found.is_out_of_memory = 1;
+    } else if (ERR_GET_LIB(code) == ERR_LIB_SSL && is_refusal(reason - SSL_AD_REASON_OFFSET)) {
+      found.refusal = ERR_reason_error_string(code);
+    }
+  }
+  return found;
 }
 
 redis_status redis_tls_write(redis_link *link, const char *data, size_t length, int64_t ends_at_ms) {
@@ -53,34 +105,51 @@ redis_status redis_tls_write(redis_link *link, const char *data, size_t length, 
     int part = length > RECORD_SIZE ? RECORD_SIZE : (int)length;
     ERR_clear_error();
     if (SSL_write(link->tls->ssl, data, part) != part) {
-      status = REDIS_GONE;
+      status = read_trouble().is_out_of_memory ? REDIS_NO_MEMORY : REDIS_GONE;
       break;
     }
     status = flush(link, ends_at_ms);
     data += part;
     length -= (size_t)part;
+    if (status == REDIS_DONE && length > 0 && redis_now_ms() >= ends_at_ms) {
+      status = REDIS_LATE;
+    }
   }
   ERR_clear_error();
   return status;
 }
 
+/* After SSL_read has failed. */
+static redis_status end_reading(redis_link *link) {
+  trouble found = read_trouble();
+  link->refusal = found.refusal;
+  return found.is_out_of_memory ? REDIS_NO_MEMORY : REDIS_GONE;
+}
+
+/* Feeds until there is something to read. Records that hold nothing of the stream must not hold this up for ever. */
 redis_status redis_tls_read(redis_link *link, char *data, size_t size, size_t *length, int64_t ends_at_ms) {
-  redis_status status;
-  do {
+  for (int round = 0;; round++) {
     ERR_clear_error();
     int got = SSL_read(link->tls->ssl, data, size > RECORD_SIZE ? RECORD_SIZE : (int)size);
     if (got > 0) {
       *length = (size_t)got;
       return REDIS_DONE;
     }
-    int wants_more = SSL_get_error(link->tls->ssl, got) == SSL_ERROR_WANT_READ;
+    if (SSL_get_error(link->tls->ssl, got) != SSL_ERROR_WANT_READ) {
+      return end_reading(link);
+    }
     ERR_clear_error();
-    if (!wants_more) {
+    if (ends_at_ms > 0 && round > 0 && redis_now_ms() >= ends_at_ms) {
+      return REDIS_LATE;
+    }
+    if (round == MOST_EMPTY_READS && ends_at_ms == 0) {
       return REDIS_GONE;
     }
-    status = flush(link, ends_at_ms) == REDIS_DONE ? feed(link, ends_at_ms) : REDIS_GONE;
-  } while (status == REDIS_DONE);
-  return status;
+    redis_status status = flush(link, ends_at_ms) == REDIS_DONE ? feed(link, ends_at_ms) : REDIS_GONE;
+    if (status != REDIS_DONE) {
+      return status;
+    }
+  }
 }
 
 /* ---- opening ---- */
@@ -91,22 +160,51 @@ static int say(char *message, const char *what) {
   return 0;
 }
 
+/* Says what is wrong, unless this process lacks something that OpenSSL needs. */
+static int say_or_lack(char *message, trouble found, const char *what) {
+  if (found.is_out_of_memory) {
+    return say(message, REDIS_NO_MEMORY_MESSAGE);
+  }
+  return say(message, found.is_out_of_files ? REDIS_NO_FILES_MESSAGE : what);
+}
+
+/* Stands in for OpenSSL's own, which asks on the terminal and waits for ever. `data` is an int. */
+static int refuse_password(char *password, int size, int is_writing, void *data) {
+  (void)password;
+  (void)size;
+  (void)is_writing;
+  *(int *)data = 1;
+  return -1;
+}
+
+static int load_own_files(SSL_CTX *context, const redis_target *target, char *message) {
+  int was_asked = 0;
+  SSL_CTX_set_default_passwd_cb(context, refuse_password);
+  SSL_CTX_set_default_passwd_cb_userdata(context, &was_asked);
+  int is_done = SSL_CTX_use_certificate_chain_file(context, target->certificate_file) == 1 &&
+                SSL_CTX_use_PrivateKey_file(context, target->key_file, SSL_FILETYPE_PEM) == 1;
+  SSL_CTX_set_default_passwd_cb_userdata(context, NULL);
+  if (was_asked) {
+    return say(message, "tls.key_file must not be encrypted with a password");
+  }
+  return is_done || say_or_lack(message, read_trouble(),
+                                "tls.certificate_file and tls.key_file cannot be read as PEM, "
+                                "or do not belong together");
+}
+
 static int load_files(SSL_CTX *context, const redis_target *target, char *message) {
+  ERR_clear_error();
   if (target->ca_file ? SSL_CTX_load_verify_locations(context, target->ca_file, NULL) != 1
                       : SSL_CTX_set_default_verify_paths(context) != 1) {
-    return say(message, "tls.ca_file cannot be read as PEM certificates");
+    return say_or_lack(message, read_trouble(), "tls.ca_file cannot be read as PEM certificates");
   }
-  if (target->certificate_file && (SSL_CTX_use_certificate_chain_file(context, target->certificate_file) != 1 ||
-                                   SSL_CTX_use_PrivateKey_file(context, target->key_file, SSL_FILETYPE_PEM) != 1)) {
-    return say(message, "tls.certificate_file and tls.key_file cannot be read as PEM, or do not belong together");
-  }
-  return 1;
+  return !target->certificate_file || load_own_files(context, target, message);
 }
 
 static SSL_CTX *new_context(const redis_target *target, char *message) {
   SSL_CTX *context = SSL_CTX_new(TLS_client_method());
   if (!context) {
-    say(message, "not enough memory for TLS");
+    say(message, REDIS_NO_MEMORY_MESSAGE);
     return NULL;
   }
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
@@ -150,14 +248,22 @@ static int new_session(redis_link *link, SSL_CTX *context, const char *name) {
 }
 
 static int say_refused(SSL *ssl, char *message) {
+  trouble found = read_trouble();
   long problem = SSL_get_verify_result(ssl);
-  if (problem != X509_V_OK) {
+  if (found.is_out_of_memory || problem == X509_V_ERR_OUT_OF_MEM) {
+    return say(message, REDIS_NO_MEMORY_MESSAGE);
+  } else if (problem != X509_V_OK) {
     snprintf(message, REDIS_MESSAGE_SIZE, "the certificate of the server was not accepted (%s)",
              X509_verify_cert_error_string(problem));
-    ERR_clear_error();
-    return 0;
+  } else if (found.refusal) {
+    snprintf(message, REDIS_MESSAGE_SIZE,
+             "the server refused the TLS handshake (%s): check that it speaks TLS 1.2 or newer and, with "
+             "tls-auth-clients, the client certificate",
+             found.refusal);
+  } else {
+    say(message, "the TLS handshake failed, check that this port speaks TLS 1.2 or newer");
   }
-  return say(message, "the TLS handshake failed, check that this port speaks TLS 1.2 or newer");
+  return 0;
 }
 
 static int shake_hands(redis_link *link, int64_t ends_at_ms, char *message) {
@@ -174,7 +280,9 @@ static int shake_hands(redis_link *link, int64_t ends_at_ms, char *message) {
       return 1;
     }
     status = status == REDIS_DONE ? feed(link, ends_at_ms) : status;
-    if (status == REDIS_LATE) {
+    if (status == REDIS_NO_MEMORY) {
+      return say(message, REDIS_NO_MEMORY_MESSAGE);
+    } else if (status == REDIS_LATE || (status == REDIS_DONE && redis_now_ms() >= ends_at_ms)) {
       return say(message, "the TLS handshake was not done in time, check that this port speaks TLS");
     } else if (status == REDIS_GONE) {
       return say(message, "the server ended the TLS handshake, check that this port speaks TLS");
@@ -189,5 +297,5 @@ int redis_tls_open(redis_link *link, const redis_target *target, int64_t ends_at
   }
   int is_made = new_session(link, context, target->server_name);
   SSL_CTX_free(context); /* the session keeps it */
-  return is_made ? shake_hands(link, ends_at_ms, message) : say(message, "not enough memory for TLS");
+  return is_made ? shake_hands(link, ends_at_ms, message) : say(message, REDIS_NO_MEMORY_MESSAGE);
 }

@@ -171,6 +171,13 @@ describe("the redis store", function()
       end)
     end)
 
+    it("gives up on an answer that never ends, of which there is always more to read", function()
+      local port = servers.misbehave("flood")
+      does_not_hang(function()
+        assert_failure("no answer in time", open(port, SHORT):get(KEY))
+      end)
+    end)
+
     it("gives up on one that reads no more", function()
       local silent = peers.silent()
       does_not_hang(function()
@@ -183,12 +190,12 @@ describe("the redis store", function()
   describe("when an answer is lost", function()
     it("sends again what may be sent twice", function()
       local server = servers.start()
-      for _, name in ipairs { "get", "put", "list" } do
+      for _, name in ipairs { "get", "list" } do
         server:command("FLUSHALL")
         local store = open(servers.misbehave("lose", server, 1))
         local value, err = operations[name](store)
         assert.is_nil(err)
-        assert.same(({ get = nil, put = true, list = {} })[name], value)
+        assert.same(({ list = {} })[name], value)
       end
       local direct = open(server.port)
       assert.is_true(direct:put(KEY, VALUE))
@@ -198,7 +205,7 @@ describe("the redis store", function()
 
     it("sends it once more only", function()
       local server = servers.start()
-      for _, name in ipairs { "get", "put", "list" } do
+      for _, name in ipairs { "get", "list" } do
         assert_failure("the connection broke", operations[name](open(servers.misbehave("lose", server, 2))))
       end
     end)
@@ -206,8 +213,14 @@ describe("the redis store", function()
     it("tells that another change may have been made, as it was", function()
       local server = servers.start()
       local direct = open(server.port)
-      assert_failure(MAY_BE_MADE, operations.add(open(servers.misbehave("lose", server, 1))))
+      local _, err = operations.add(open(servers.misbehave("lose", server, 1)))
+      assert_failure(MAY_BE_MADE, nil, err)
+      assert.is_nil(err.outcome)
       assert.equal(VALUE, direct:get(KEY))
+      -- A second put could undo what another process changed in between.
+      assert_failure(MAY_BE_MADE, open(servers.misbehave("lose", server, 1)):put(KEY, "put once"))
+      assert.equal("put once", direct:get(KEY))
+      assert.is_true(direct:put(KEY, VALUE))
       assert_failure(MAY_BE_MADE, open(servers.misbehave("lose", server, 1)):replace(KEY, VALUE, "new"))
       assert.equal("new", direct:get(KEY))
       assert_failure(MAY_BE_MADE, operations.remove(open(servers.misbehave("lose", server, 1))))
@@ -235,6 +248,14 @@ describe("the redis store", function()
       assert_failure("lacks a permission", worker:put(KEY, VALUE))
       local elsewhere = { user = "worker", password = "SECRET", prefix = "SECRET:" }
       assert_failure("lacks a permission", open(server.port, elsewhere):get(KEY))
+    end)
+
+    it("for a permission that a script lacks", function()
+      local all = "+eval +get +set +zadd +zrem +exists +time +zrangebyscore"
+      local server = servers.start('user worker on ">SECRET" ~paciolan:* +get +eval\n'
+        .. 'user other on ">SECRET" ~paciolan:/value/* ~paciolan:/keys ' .. all .. "\n")
+      assert_failure("lacks a permission", open(server.port, { user = "worker", password = "SECRET" }):put(KEY, VALUE))
+      assert_failure("lacks a permission", open(server.port, { user = "other", password = "SECRET" }):put(KEY, VALUE))
     end)
 
     it("for a password that it does not have, and a database", function()
@@ -292,6 +313,9 @@ describe("the redis store", function()
       { "-DENIED SECRET", "protected mode" }, { "-ERR invalid password SECRET", "does not accept" },
       { "-ERR unknown command `EVAL`, with args beginning with: `SECRET`", "Redis 6.0 or newer" },
       { "-ERR Error running script (call to f_1): @user_script:9: ERR syntax error SECRET", "Redis 6.0 or newer" },
+      { "-ERR Unknown Redis command called from script script: SECRET", "Redis 6.0 or newer" },
+      { "-ERR The user executing the script can't access at least one of the keys mentioned in the command arguments "
+        .. "script: SECRET", "lacks a permission" },
       { "-ERR wrong number of arguments for 'auth' command", "Redis 6.0 or newer" },
       { "-ERR Error running script (call to f_1): @user_script:9: -OOM command SECRET", "its memory is full" },
       { "-ERR Error running script SECRET", "it refused the command (ERR)" },
@@ -306,6 +330,34 @@ describe("the redis store", function()
         end
       end)
     end
+  end)
+
+  it("says that no more files can be opened, and not that a name is unknown", function()
+    local server = servers.start()
+    local script = [[
+      local redis = require("paciolan.store.redis")
+      local stores = {}
+      for i, host in ipairs { "127.0.0.1", "localhost", "redis.invalid" } do
+        stores[i] = redis.new { host = host, port = tonumber(arg[1]) }
+      end
+      local files = {}
+      repeat
+        files[#files + 1] = io.open("/dev/null")
+        local more = io.open("/dev/null")
+        files[#files + 1] = more
+      until not more
+      for _, store in ipairs(stores) do
+        print(select(2, store:get("a")).message)
+      end
+      for _, file in ipairs(files) do
+        file:close()
+      end
+    ]]
+    local _, output, problems = program.run("ulimit -n 64; exec env " .. program.environment() .. " "
+      .. program.words { program.lua, "-e", script, "/dev/null", ("%d"):format(server.port) })
+    assert.equal("", problems)
+    local _, count = output:gsub("no more files can be opened", "")
+    assert.equal(3, count, output)
   end)
 
   describe("where something else answers", function()
@@ -353,11 +405,28 @@ describe("the redis store", function()
   end)
 
   describe("where the other side hangs up", function()
-    it("tells it", function()
+    it("tells it, and what to look after where it never answered", function()
       local peer = peers.start({ { close = "before_read" } })
       for _, name in ipairs(NAMES) do
-        assert_failure("the connection broke", operations[name](open(peer.port)))
+        assert_failure("the connection broke without any answer: check that a Redis listens there, and whether it "
+          .. "wants tls (rediss://)", operations[name](open(peer.port)))
       end
+    end)
+
+    it("does not blame TLS once it has answered", function()
+      local server = servers.start()
+      local store = open(servers.misbehave("lose_later", server, 1))
+      assert.is_nil(store:get(KEY))
+      local message = assert_failure(MAY_BE_MADE, store:put(KEY, VALUE))
+      assert.is_nil(message:find("tls", 1, true))
+      assert.equal(VALUE, store:get(KEY))
+    end)
+
+    it("never says that a change may have been made where it hangs up on the password", function()
+      local server = servers.start('requirepass "SECRET"')
+      local message = assert_failure("the connection broke without any answer",
+        open(servers.misbehave("lose", server, 2), { password = "SECRET" }):add(KEY, VALUE))
+      assert.is_nil(message:find(MAY_BE_MADE, 1, true))
     end)
 
     -- The host program may well have left SIGPIPE as it was, which ends a process.
@@ -398,7 +467,7 @@ describe("a connection to redis", function()
     end
   end)
 
-  it("raises for a wrong command and once it is closed", function()
+  it("raises for a wrong command, and not when something closed it meanwhile", function()
     local connection = connect(peers.silent().port)
     assert.equal("paciolan.redis (open)", tostring(connection))
     for _, words in ipairs { {}, { 1 }, { "GET", 1 }, { "GET", true } } do
@@ -409,7 +478,7 @@ describe("a connection to redis", function()
     connection:close()
     connection:close()
     assert.equal("paciolan.redis (closed)", tostring(connection))
-    assert.has_error(function() connection:command(1000, "GET", "a") end)
+    assert.same({ nil, "closed", false }, { connection:command(1000, "GET", "a") })
   end)
 
   it("reads every kind of reply", function()

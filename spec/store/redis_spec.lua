@@ -288,6 +288,16 @@ describe("the redis store", function()
     assert.equal("done\n", output .. problems)
   end)
 
+  it("may be used and closed by a finalizer at any allocation", function()
+    local _, output, problems = program.run(("env %s %s"):format(program.environment(),
+      program.words { program.lua, "spec/support/redis_finalizers.lua", server:url(), server:url("/5") }))
+    assert.equal("", problems)
+    local used, met, closed = output:match("^used (%d+), met (%d+) of another database, left (%d+) closed\n$")
+    assert.is_true(tonumber(used) >= 20, output)
+    assert.equal(0, tonumber(met))
+    assert.is_true(tonumber(closed) > 0, output)
+  end)
+
   it("leaves as many files open after many operations as before", function()
     local count = tonumber(os.getenv("STORE_OPERATIONS") or "") or 20000
     local stat = assert(io.open("/proc/self/stat"))

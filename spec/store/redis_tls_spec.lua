@@ -1,6 +1,7 @@
 --- TLS between a Redis store and Redis: the certificate and its name are verified, and nothing before 1.2 is spoken.
 local errors = require("paciolan.errors")
 local peers = require("support.peers")
+local program = require("support.program")
 local redis = require("paciolan.store.redis")
 local servers = require("support.redis")
 
@@ -110,7 +111,33 @@ describe("the redis store over TLS", function()
     local store = open(port, { certificate_file = own.file, key_file = own.key })
     assert.is_true(store:put("a", "1"))
     store:close()
-    assert_refused("the connection broke", open(port, {}))
+  end)
+
+  it("says that it is the client certificate, with the server's reason, and not that something changed", function()
+    for version, wanted in pairs {
+      ["TLSv1.2"] = "the server refused the TLS handshake (", ["TLSv1.3"] = "alert certificate required): check",
+    } do
+      local port = start(certificates.right_host, "yes", ('tls-protocols "%s"'):format(version))
+      for _, name in ipairs { "put", "add" } do
+        local store = open(port, {})
+        local value, err = store[name](store, "a", "1")
+        assert.is_nil(value)
+        assert.is_truthy(err.message:find(wanted, 1, true), err.message)
+        assert.is_truthy(err.message:find("with tls-auth-clients, the client certificate", 1, true), err.message)
+        assert.is_nil(err.message:find("may have been made", 1, true), err.message)
+        store:close()
+      end
+    end
+  end)
+
+  it("does not ask on the terminal for the password of a key", function()
+    local port = start(certificates.right_host, "yes")
+    local own, encrypted = certificates.right_host, certificates.right_host.key .. ".encrypted"
+    local code, _, problems = program.run(program.words { "openssl", "pkcs8", "-topk8", "-passout", "pass:SECRET",
+      "-in", own.key, "-out", encrypted })
+    assert.equal(0, code, problems)
+    assert_refused("tls.key_file must not be encrypted",
+      open(port, { certificate_file = own.file, key_file = encrypted }))
   end)
 
   it("says which file cannot be read", function()
@@ -126,7 +153,7 @@ describe("the redis store over TLS", function()
   it("says that one side speaks TLS and the other does not", function()
     local port, server = start(certificates.right_host)
     assert_refused("check that this port speaks TLS", open(server.port, {}, nil, 200))
-    assert_refused("Redis at 127.0.0.1", redis.new { host = "127.0.0.1", port = port, timeout_ms = 5000 })
+    assert_refused("whether it wants tls (rediss://)", redis.new { host = "127.0.0.1", port = port, timeout_ms = 5000 })
   end)
 
   it("gives up on a handshake that does not end, within the time to connect", function()

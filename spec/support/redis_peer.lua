@@ -4,8 +4,10 @@
 --
 -- * `trickle`: an answer that is never whole, a byte at a time
 -- * `double`: two answers to the first command of a connection, the second of them for nobody; then one to each
+-- * `flood`: an answer that never ends, as fast as it goes
 -- * `mute`: reads and never answers
 -- * `lose`: passes everything on to a Redis and back, but ends the connection where the first COUNT answers should go
+-- * `lose_later`: the same after COUNT answers that it passes back, with one answer
 local socket = require("socket")
 
 local IDLE_LIMIT_S = 120
@@ -43,6 +45,15 @@ function modes.trickle(client)
   end
 end
 
+function modes.flood(client)
+  if wait_for(client) then
+    local is_open, part = send(client, "+"), ("x"):rep(BLOCK)
+    while is_open do
+      is_open = send(client, part)
+    end
+  end
+end
+
 function modes.double(client)
   local answer = "$5\r\nright\r\n$5\r\nwrong\r\n"
   while wait_for(client) and send(client, answer) do
@@ -56,7 +67,18 @@ function modes.mute(client)
   end
 end
 
-local to_lose = tonumber(arg[3] or 0)
+local count = tonumber(arg[3] or 0)
+local to_pass = arg[1] == "lose_later" and count or 0
+local to_lose = arg[1] == "lose_later" and 1 or count
+
+local function is_next_lost()
+  if to_pass > 0 then
+    to_pass = to_pass - 1
+    return false
+  end
+  to_lose = to_lose - 1
+  return to_lose >= 0
+end
 
 function modes.lose(client)
   local redis = assert(socket.connect("127.0.0.1", tonumber(arg[2])))
@@ -70,13 +92,13 @@ function modes.lose(client)
     end
     if is_open and ready[redis] then
       local answer = receive(redis)
-      local is_lost = to_lose > 0
-      to_lose = is_lost and to_lose - 1 or to_lose
-      is_open = answer ~= nil and not is_lost and send(client, answer)
+      is_open = answer ~= nil and not is_next_lost() and send(client, answer)
     end
   end
   redis:close()
 end
+
+modes.lose_later = modes.lose
 
 io.stdout:write("port ", (select(2, server:getsockname())), "\n")
 io.stdout:flush()

@@ -341,12 +341,19 @@ return function(suite)
   end)
 
   if suite.broken then
-    busted.it("answers nil and an error of kind store when it fails", function()
+    busted.it("answers nil and an error of kind store when it fails, and says that nothing was written", function()
       local broken = suite.broken()
-      local value, err = broken:get(key("a"))
-      assert.is_nil(value)
-      assert.is_true(errors.is(err))
-      assert.equal("store", err.kind)
+      local reads = { { broken:get(key("a")) }, { broken:list(key("a")) } }
+      local writes = { { broken:put(key("a"), "1") }, { broken:add(key("a"), "1") },
+        { broken:replace(key("a"), "1", "2") }, { broken:remove(key("a")) } }
+      for outcome, answers in pairs { [false] = reads, not_sent = writes } do
+        for _, answer in ipairs(answers) do
+          assert.is_nil(answer[1])
+          assert.is_true(errors.is(answer[2]))
+          assert.equal("store", answer[2].kind)
+          assert.equal(outcome or nil, answer[2].outcome)
+        end
+      end
       broken:close()
     end)
   end

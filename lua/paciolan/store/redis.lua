@@ -21,9 +21,11 @@
 -- next operation. One operation takes `connect_timeout_ms` and twice `timeout_ms` at most, a list so long for each of
 -- the few commands that bring a hundred pairs. It holds up its thread meanwhile, with all tasks of paciolan.concurrent.
 --
--- When a connection breaks after a command was sent, `get`, `list` and `put` are sent once more. `add`, `replace` and
--- `remove` are not, because their answer to a second try would be about the first: they answer `nil, err`, and the
--- message says that the change may have been made.
+-- When a connection breaks after a command was sent, `get` and `list` are sent once more. `put`, `add`, `replace` and
+-- `remove` are not: a second `put` could undo what another process changed meanwhile, and the answer to a second try of
+-- the others would be about the first. They answer `nil, err`, and the message says that the change may have been made.
+--
+-- A finalizer may use and close the store. One that Lua runs while the store connects gets a connection of its own.
 --
 -- A value lives as long as Redis keeps it: with `appendfsync always` it survives a loss of power, with the defaults of
 -- Redis the last seconds or minutes may be lost. `durable` changes nothing about that. The server must not evict keys
@@ -78,6 +80,8 @@ local plain_advice = {
   { "without any password", "it has no password, leave password out or set one there" },
   { "DB index", "it has no database of this number" },
   { "unknown command", OLD },
+  { "Unknown Redis command", OLD }, -- the same, inside a script
+  { "The user executing the script", advice.NOPERM },
   { "syntax error", OLD }, -- of SET with KEEPTTL
   { "wrong number of arguments", OLD }, -- of AUTH with a user
 }
@@ -123,47 +127,74 @@ local function describe(self, what)
 end
 
 local broken = {
-  closed = "the connection broke, is it a Redis that listens there?",
-  timeout = "no answer in time",
+  closed = "the connection broke",
+  memory = "there is not enough memory",
   protocol = "what answers there does not speak the protocol of Redis",
+  timeout = "no answer in time",
+  tls = "the connection broke",
+  unanswered = "the connection broke without any answer",
 }
 
+-- What to look after where a server never answered. It says nothing at all to a client that does not speak TLS, and
+-- over TLS 1.3 it ends the connection after the handshake where it does not like the client's certificate.
+local function broken_advice(self, reason, alert)
+  local what = broken[reason] .. (alert and (" (%s)"):format(alert) or "")
+  if reason == "tls" or (reason == "unanswered" and self.address.has_tls) then
+    return what .. ": check that a Redis listens there and, with tls-auth-clients, the client certificate"
+  elseif reason == "unanswered" then
+    return what .. ": check that a Redis listens there, and whether it wants tls (rediss://)"
+  end
+  return what
+end
+
+-- Closes a connection. The store may have another by now, which a finalizer made.
+local function discard(self, connection)
+  connection:close()
+  if self.connection == connection then
+    self.connection = nil
+  end
+end
+
 -- Presents what a connection said of its failure. Unless the server just refused the command, the connection is over.
-local function explain(self, reason, detail)
-  local meaning, is_over = broken[reason], true
+local function explain(self, connection, reason, detail, alert)
+  local meaning, is_over
   if reason == "refused" then
     meaning, is_over = read_refusal(detail)
+  else
+    meaning, is_over = broken_advice(self, reason, alert), true
   end
   if is_over then
-    drop(self)
+    discard(self, connection)
   end
   return describe(self, meaning)
 end
 
 -- One command of the beginning of a connection.
-local function introduce(self, ends_at_ms, ...)
-  local _, reason, detail = self.connection:command(left_ms(ends_at_ms), ...)
+local function introduce(self, connection, ends_at_ms, ...)
+  local _, reason, detail, alert = connection:command(left_ms(ends_at_ms), ...)
   if reason then
-    local message = explain(self, reason, detail)
-    drop(self)
+    local message = explain(self, connection, reason, detail, alert)
+    connection:close()
     return nil, message
   end
   return true
 end
 
-local function sign_in(self, ends_at_ms)
+local function sign_in(self, connection, ends_at_ms)
   local settings, ok, message = self.settings, true, nil
   if settings.user then
-    ok, message = introduce(self, ends_at_ms, "AUTH", settings.user, settings.password)
+    ok, message = introduce(self, connection, ends_at_ms, "AUTH", settings.user, settings.password)
   elseif settings.password then
-    ok, message = introduce(self, ends_at_ms, "AUTH", settings.password)
+    ok, message = introduce(self, connection, ends_at_ms, "AUTH", settings.password)
   end
   if ok and settings.database ~= 0 then
-    ok, message = introduce(self, ends_at_ms, "SELECT", ("%d"):format(settings.database))
+    ok, message = introduce(self, connection, ends_at_ms, "SELECT", ("%d"):format(settings.database))
   end
   return ok, message
 end
 
+-- Returns a connection that is the store's from then on, or nil and a message. Before it is signed in nobody else may
+-- have it: a finalizer that uses the store meanwhile would meet another user and another database.
 local function connect(self, ends_at_ms)
   local address = self.address
   ends_at_ms = math.min(ends_at_ms, core.monotonic_ms() + self.settings.connect_timeout_ms)
@@ -172,8 +203,13 @@ local function connect(self, ends_at_ms)
   if not connection then
     return nil, describe(self, "no connection: " .. message)
   end
+  local ok, problem = sign_in(self, connection, ends_at_ms)
+  if not ok then
+    return nil, problem
+  end
+  drop(self)
   self.connection = connection
-  return sign_in(self, ends_at_ms)
+  return connection
 end
 
 -- Sends a command and returns its reply, or nil and a message. `how` is `repeatable` where a second time does no harm,
@@ -182,30 +218,44 @@ local function run(self, how, ...)
   local settings = self.settings
   local ends_at_ms = core.monotonic_ms() + settings.connect_timeout_ms + 2 * settings.timeout_ms
   for attempt = 1, 2 do
-    if not self.connection then
-      local ok, message = connect(self, ends_at_ms)
-      if not ok then
-        return nil, message
-      end
+    local connection, problem = self.connection, nil
+    if not connection and not self.is_closed then
+      connection, problem = connect(self, ends_at_ms)
     end
-    local reply, reason, detail = self.connection:command(math.min(settings.timeout_ms, left_ms(ends_at_ms)), ...)
+    if self.is_closed then
+      drop(self)
+      return nil, "the store was closed meanwhile", how == "once"
+    elseif not connection then
+      return nil, problem, how == "once"
+    end
+    local time_ms = math.min(settings.timeout_ms, left_ms(ends_at_ms))
+    local reply, reason, detail, alert = connection:command(time_ms, ...)
     if reason == nil then
       return reply
     end
-    local message = explain(self, reason, detail)
+    local message = explain(self, connection, reason, detail, alert)
     local is_lost = reason ~= "refused" and detail and how == "once"
-    if reason ~= "closed" or attempt == 2 or is_lost then
-      return nil, is_lost and message .. "; the change may have been made" or message
+    local is_repeated = attempt == 1 and not is_lost and (reason == "closed" or reason == "unanswered")
+    if is_lost then
+      return nil, message .. "; the change may have been made"
+    elseif not is_repeated then
+      return nil, message, how == "once"
     end
   end
 end
 
+-- For a reply that came whole, but cannot be one of Redis to this command.
+local function refuse_reply(self)
+  drop(self)
+  return describe(self, broken.protocol)
+end
+
 -- What a script answers for true and false.
-local function to_boolean(self, reply, message)
+local function to_boolean(self, reply, message, is_certain)
   if reply == nil and message then
-    return nil, message
+    return nil, message, is_certain
   elseif reply ~= 0 and reply ~= 1 then
-    return nil, explain(self, "protocol")
+    return nil, refuse_reply(self)
   end
   return reply == 1
 end
@@ -213,27 +263,27 @@ end
 function backend:get(key)
   local reply, message = run(self, "repeatable", "GET", self.names.value(key))
   if reply ~= nil and type(reply) ~= "string" then
-    return nil, explain(self, "protocol")
+    return nil, refuse_reply(self)
   end
   return reply, message
 end
 
-local function write(self, how, key, value, ttl_ms, condition, expected)
+local function write(self, key, value, ttl_ms, condition, expected)
   local names = self.names
-  return to_boolean(self, run(self, how, "EVAL", scripts.WRITE, "3", names.value(key), names.keys, names.ends,
+  return to_boolean(self, run(self, "once", "EVAL", scripts.WRITE, "3", names.value(key), names.keys, names.ends,
     key, value, ttl_ms and ("%d"):format(ttl_ms) or "", condition, expected))
 end
 
 function backend:put(key, value, ttl_ms)
-  return write(self, "repeatable", key, value, ttl_ms, "any", "")
+  return write(self, key, value, ttl_ms, "any", "")
 end
 
 function backend:add(key, value, ttl_ms)
-  return write(self, "once", key, value, ttl_ms, "absent", "")
+  return write(self, key, value, ttl_ms, "absent", "")
 end
 
 function backend:replace(key, expected, value, ttl_ms)
-  return write(self, "once", key, value, ttl_ms, "equal", expected)
+  return write(self, key, value, ttl_ms, "equal", expected)
 end
 
 function backend:remove(key, expected)
@@ -296,7 +346,7 @@ local function read_values(self, keys, found)
   end
   local values, message = run(self, "repeatable", unpack(words))
   if not is_text_list(values, #keys, true) or #values < #keys then
-    return nil, message or explain(self, "protocol")
+    return nil, message or refuse_reply(self)
   end
   for i, key in ipairs(keys) do
     if values[i] then
@@ -321,7 +371,7 @@ function backend:list(prefix, after, limit)
     local keys, message = run(self, "repeatable", "ZRANGEBYLEX", self.names.keys, from, to, "LIMIT", "0",
       ("%d"):format(portion))
     if not is_text_list(keys, portion) then
-      return nil, message or explain(self, "protocol")
+      return nil, message or refuse_reply(self)
     end
     if #keys > 0 then
       local ok, problem = read_values(self, keys, found)
@@ -335,6 +385,7 @@ function backend:list(prefix, after, limit)
 end
 
 function backend:close()
+  self.is_closed = true
   drop(self)
 end
 

@@ -62,21 +62,21 @@ local function describe(self, failure)
   return failure .. " (" .. self.path .. ")"
 end
 
--- A durable write may have been done when only its sync failed.
-local function finish(self, is_durable, value, failure)
+local function finish(self, is_certain, value, failure)
   if failure ~= nil then
-    return nil, describe(self, failure), not is_durable
+    return nil, describe(self, failure), is_certain
   end
   return value
 end
 
--- Called as `return operate(…)` only: a call in that place takes the caller's level.
-local function operate(self, is_durable, method, ...)
+-- Called as `return operate(…)` only: a call in that place takes the caller's level. A write that failed was not made,
+-- that `is_certain`, but a durable one may have been, and only its sync failed.
+local function operate(self, is_certain, method, ...)
   local db, failure = open_db(self, METHOD)
   if not db then
-    return finish(self, false, nil, failure)
+    return finish(self, is_certain, nil, failure)
   end
-  return finish(self, is_durable, db[method](db, ...))
+  return finish(self, is_certain, db[method](db, ...))
 end
 
 function backend:get(key)
@@ -85,21 +85,21 @@ end
 
 function backend:put(key, value, ttl_ms, durable)
   local now_ms = self.now_ms()
-  return operate(self, durable, "put", key, value, ttl_ms and now_ms + ttl_ms, durable, now_ms)
+  return operate(self, not durable, "put", key, value, ttl_ms and now_ms + ttl_ms, durable, now_ms)
 end
 
 function backend:add(key, value, ttl_ms, durable)
   local now_ms = self.now_ms()
-  return operate(self, durable, "add", key, value, ttl_ms and now_ms + ttl_ms, durable, now_ms)
+  return operate(self, not durable, "add", key, value, ttl_ms and now_ms + ttl_ms, durable, now_ms)
 end
 
 function backend:replace(key, expected, value, ttl_ms, durable)
   local now_ms = self.now_ms()
-  return operate(self, durable, "replace", key, expected, value, ttl_ms and now_ms + ttl_ms, durable, now_ms)
+  return operate(self, not durable, "replace", key, expected, value, ttl_ms and now_ms + ttl_ms, durable, now_ms)
 end
 
 function backend:remove(key, expected)
-  return operate(self, false, "remove", key, expected, self.now_ms())
+  return operate(self, true, "remove", key, expected, self.now_ms())
 end
 
 function backend:list(prefix, after, limit)
@@ -149,7 +149,7 @@ local function end_group(own, now_ms, ok, first, second, ...)
   elseif not is_own then
     error("the store was closed in its group: nothing of it was written", 2)
   end
-  local _, failure = finish(own, true, own.db:commit(now_ms))
+  local _, failure = finish(own, false, own.db:commit(now_ms))
   if failure then
     return nil, errors.store(failure)
   elseif first == nil then
