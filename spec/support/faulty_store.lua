@@ -33,7 +33,9 @@ local function fail(how, inner, method, ...)
   if way.is_raised then
     error(faulty_store.RAISED, 0)
   end
-  return nil, errors.store("the store failed on purpose")
+  local err = errors.store("the store failed on purpose")
+  err.outcome = not way.is_done and "not_sent" or nil
+  return nil, err
 end
 
 local function answer(store, method, key, ...)

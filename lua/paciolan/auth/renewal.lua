@@ -62,6 +62,14 @@ local function keeper_of(self, lock, lost)
   end
 end
 
+-- Without the outcome, which is that of an operation of the store, and not of the credential that went out.
+local function about_the_store(err)
+  if err then
+    err.outcome = nil
+  end
+  return err
+end
+
 -- Not given up at the first failure: until the pair is stored, nobody else must send the old refresh token.
 local function save(self, limits)
   local saved, err = set.save(self)
@@ -81,12 +89,12 @@ local function keep(self, plan)
   if not ok then
     return { err = store_raised(), raised = { saved } }
   elseif not saved then
-    return { err = err }
+    return { err = about_the_store(err) }
   end
   self._shared:clear_pause()
   self._rejected = nil
   local now, unread = set.look(self)
-  return { view = now, err = unread }
+  return { view = now, err = about_the_store(unread) }
 end
 
 -- Somebody may have the pair of this refresh token already, and could not store it. Returns a result that needs no
