@@ -1,7 +1,7 @@
 -- Builds the checkout it lies in: luarocks make
 --
--- build.type is "make", not "builtin", because the local server (libmicrohttpd) is built only where its library is, which
--- "builtin" cannot express, and because pkg-config finds curl and OpenSSL where they are on Debian (multiarch), Alpine
+-- build.type is "make", not "builtin", because the local server (libmicrohttpd) and the stores in SQLite and Redis
+-- (hiredis) are built only where their libraries are, which "builtin" cannot express, and because pkg-config finds curl and OpenSSL where they are on Debian (multiarch), Alpine
 -- and macOS without CURL_INCDIR and the like on the command line. It needs GNU make, pkg-config and a C compiler. With
 -- Homebrew, let PKG_CONFIG_PATH name the directories of its curl and openssl. For LuaJIT, which LuaRocks counts as 5.1:
 --   luarocks --lua-version 5.1 make LUA_INCDIR=/usr/include/luajit-2.1
