@@ -319,7 +319,7 @@ describe("no mark shows", function()
         { get = function() return set:make("no JSON") end, put = done, add = done, replace = done },
       } do
         store.remove = store.put
-        local settings = watching.settings(set, { store = store, on_event = watch:hook("store") })
+        local settings = watching.settings(set, { store = store, on_event = watch:hook("store"), deadline_ms = 300 })
         settings.transport = scripted.new {
           { status = 200, body = cjson.encode { accessToken = set:make("new"), refreshToken = set:make("new") } },
         }

@@ -50,9 +50,10 @@ local function read(self, key)
   return value
 end
 
+-- No put can be in vain: false is no answer of its.
 local function write(self, method, ...)
   local done, err = self._store[method](self._store, ...)
-  if done == nil then
+  if done == nil or (not done and method == "put") then
     return failed(self, err)
   end
   return done
