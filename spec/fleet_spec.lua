@@ -1,5 +1,6 @@
 --- One token set for several processes, on a real store, against the sandbox over sockets. How often the service was
--- asked is read from its own ledger. FLEET_SIZE says how many processes there are.
+-- asked is read from its own ledger. FLEET_SIZE says how many processes there are, FLEET_STORES on which stores they
+-- meet: `sqlite redis`.
 local core = require("paciolan.core")
 local files = require("support.files")
 local fleet = require("support.fleet")
@@ -30,7 +31,10 @@ local function in_redis(settings)
   return { url = server:url(), server = server, close = function() redis.stop_all() end }
 end
 
-for name, open in pairs { sqlite = in_sqlite, redis = in_redis } do
+local OPEN = { sqlite = in_sqlite, redis = in_redis }
+
+for name in (os.getenv("FLEET_STORES") or "sqlite redis"):gmatch("%a+") do
+  local open = OPEN[name]
   describe("a fleet on one store in " .. name, function()
     local place, home, store
 
