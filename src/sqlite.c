@@ -142,37 +142,35 @@ static int l_get(lua_State *L) {
   return 1;
 }
 
+/* The key at index 2, and from `index` on value, expires_at_ms, durable and now_ms. */
+static sqlite_write check_write(lua_State *L, int index) {
+  sqlite_write w = { .key = check_text(L, 2),
+                     .value = check_text(L, index),
+                     .expires_at_ms = opt_end(L, index + 1),
+                     .durable = lua_toboolean(L, index + 2),
+                     .now_ms = check_whole(L, index + 3, 0) };
+  return w;
+}
+
 static int l_put(lua_State *L) {
   lua_settop(L, 6);
   sqlite_file *f = check_open(L);
-  sqlite_write w = { .key = check_text(L, 2),
-                     .value = check_text(L, 3),
-                     .expires_at_ms = opt_end(L, 4),
-                     .durable = lua_toboolean(L, 5),
-                     .now_ms = check_whole(L, 6, 0) };
+  sqlite_write w = check_write(L, 3);
   return push_done(L, f, sqlite_items_put(f, &w) < 0 ? -1 : 1);
 }
 
 static int l_add(lua_State *L) {
   lua_settop(L, 6);
   sqlite_file *f = check_open(L);
-  sqlite_write w = { .key = check_text(L, 2),
-                     .value = check_text(L, 3),
-                     .expires_at_ms = opt_end(L, 4),
-                     .durable = lua_toboolean(L, 5),
-                     .now_ms = check_whole(L, 6, 0) };
+  sqlite_write w = check_write(L, 3);
   return push_done(L, f, sqlite_items_add(f, &w));
 }
 
 static int l_replace(lua_State *L) {
   lua_settop(L, 7);
   sqlite_file *f = check_open(L);
-  sqlite_write w = { .key = check_text(L, 2),
-                     .expected = check_text(L, 3),
-                     .value = check_text(L, 4),
-                     .expires_at_ms = opt_end(L, 5),
-                     .durable = lua_toboolean(L, 6),
-                     .now_ms = check_whole(L, 7, 0) };
+  sqlite_write w = check_write(L, 4);
+  w.expected = check_text(L, 3);
   return push_done(L, f, sqlite_items_replace(f, &w));
 }
 

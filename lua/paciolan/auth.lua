@@ -63,9 +63,9 @@ end
 -- --- the decision -----------------------------------------------------------------------------------------------
 
 local function ask(self, record, retry_not_before_ms)
+  local left = credentials.left(self, record)
   return core.rotation({
-    has_access = record.accessToken ~= nil, has_refresh = credentials.has(self, record, "refresh"),
-    has_code = credentials.has(self, record, "exchange"),
+    has_access = record.accessToken ~= nil, has_refresh = left.refresh, has_code = left.exchange,
     rejected = record.accessToken ~= nil and record.accessToken == self._rejected,
     issued_at_ms = record.issued_at_ms,
     expires_at_ms = record.expiration and core.parse_time(record.expiration) or 0,
@@ -275,7 +275,7 @@ function methods:rotate()
   local view, err = load_alone(self, limits, true)
   if not view then
     return nil, err
-  elseif not credentials.has(self, view.record) then
+  elseif next(credentials.left(self, view.record)) == nil then
     return nil, explain(self, view.record)
   end
   local result = renewal.run(self, { view = view, limits = limits, patience = limits, is_forced = true })
@@ -283,7 +283,7 @@ function methods:rotate()
     return public(result.view)
   end
   local now = set.load(self, limits) or view
-  if result.is_refused and not credentials.has(self, now.record) then
+  if result.is_refused and next(credentials.left(self, now.record)) == nil then
     return give_up(self, now, result)
   end
   return nil, result.err

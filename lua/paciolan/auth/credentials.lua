@@ -26,18 +26,18 @@ function credentials.list(self, record)
   return list
 end
 
---- Is there one for a step, by what this process knows?
+--- For which steps there is one left, by what this process knows.
 -- @tparam table self
 -- @tparam table record
--- @tparam ?string step any when nil
--- @treturn boolean
-function credentials.has(self, record, step)
+-- @treturn table `{ refresh =, exchange = }`: true, or absent
+function credentials.left(self, record)
+  local left = {}
   for _, credential in ipairs(credentials.list(self, record)) do
-    if (step == nil or credential.step == step) and not self._shared:is_known_spent(credential.token) then
-      return true
+    if not self._shared:is_known_spent(credential.token) then
+      left[credential.step] = true
     end
   end
-  return false
+  return left
 end
 
 -- A code is written down as spent before it goes out. Returns whether this credential is ours to send.

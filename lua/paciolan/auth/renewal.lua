@@ -5,10 +5,10 @@
 local call = require "paciolan.call"
 local core = require "paciolan.core"
 local credentials = require "paciolan.auth.credentials"
-local errors = require "paciolan.errors"
 local grant = require "paciolan.auth.grant"
 local hold = require "paciolan.auth.hold"
 local set = require "paciolan.auth.set"
+local shared = require "paciolan.auth.shared"
 
 local renewal = {}
 
@@ -44,10 +44,6 @@ local function note_failure(self, plan, credential, err)
   return false
 end
 
-local function store_raised()
-  return errors.store("the store failed, and gave no error of paciolan.errors.store")
-end
-
 -- Asked before each attempt: the lock must hold for it. A store that raises is told of when all is done.
 local function keeper_of(self, lock, lost)
   return function()
@@ -55,7 +51,7 @@ local function keeper_of(self, lock, lost)
     if ok and is_kept then
       return nil
     elseif not ok then
-      lost.raised, err = { is_kept }, store_raised()
+      lost.raised, err = { is_kept }, shared.error_of(nil)
     end
     lost.is_lost, lost.err = true, err
     return "the lock on the token set ran out, and another process may be renewing it"
@@ -87,7 +83,7 @@ end
 local function keep(self, plan)
   local ok, saved, err = pcall(save, self, plan.limits)
   if not ok then
-    return { err = store_raised(), raised = { saved } }
+    return { err = shared.error_of(nil), raised = { saved } }
   elseif not saved then
     return { err = about_the_store(err) }
   end
@@ -97,19 +93,24 @@ local function keep(self, plan)
   return { view = now, err = about_the_store(unread) }
 end
 
+-- Waits once for somebody else's renewal, and looks what is stored then. Returns the view, or nil and an error.
+local function wait_and_look(self, limits, ms)
+  local late = hold.wait_once(self, limits, ms)
+  if late then
+    return nil, late
+  end
+  return set.look(self)
+end
+
 -- Somebody may have the pair of this refresh token already, and could not store it. Returns a result that needs no
 -- token call, or nil.
 local function wait_for_pair(self, plan, credential, view)
   local may_be_replaced, err = self._shared:may_be_replaced(credential.token)
   local ends_at_ms = core.monotonic_ms() + PAIR_GRACE_MS
   while may_be_replaced and core.monotonic_ms() < ends_at_ms do
-    local late = hold.wait_once(self, plan.limits, POLL_MS)
-    local now, unread
-    if not late then
-      now, unread = set.look(self)
-    end
-    if late or unread or now.text ~= view.text then
-      return { view = now, err = late or unread }
+    local now, problem = wait_and_look(self, plan.limits, POLL_MS)
+    if problem or now.text ~= view.text then
+      return { view = now, err = problem }
     end
   end
   return err and { err = err } or nil
@@ -140,10 +141,12 @@ local function send(self, plan, lock, view)
   if early then
     return early
   end
-  local lost = {}
+  local is_refresh, lost = credential.step == "refresh", {}
   local fresh, failed, response = grant.request(self._config, credential, plan.limits, keeper_of(self, lock, lost))
   if not fresh then
-    self._shared:end_sending(credential.token)
+    if is_refresh then
+      self._shared:end_sending(credential.token)
+    end
     local is_refused = note_failure(self, plan, credential, failed)
     local told = lost.err or failed
     told.outcome = told.outcome or failed.outcome
@@ -154,16 +157,16 @@ local function send(self, plan, lock, view)
   end
   -- Documented answers carry a new refresh token; one without leaves the old one in force (RFC 6749 section 6).
   local is_replaced = fresh.refreshToken ~= nil
-  fresh.refreshToken = fresh.refreshToken or (credential.step == "refresh" and credential.token or nil)
+  fresh.refreshToken = fresh.refreshToken or (is_refresh and credential.token or nil)
   hold.extend(plan.hold, core.monotonic_ms() + self._config.deadline_ms)
-  local is_successor = credential.step == "refresh" and credential.token == view.record.refreshToken
+  local is_successor = is_refresh and credential.token == view.record.refreshToken
   set.expect(self, fresh, view, is_successor, plan.must_win)
   local result = keep(self, plan)
-  if result.view and credential.step == "refresh" then
+  if result.view and is_refresh then
     self._shared:end_sending(credential.token)
   end
   -- Others must not send it either where they will not find the new pair, or find it in their settings again.
-  if credential.step == "refresh" and is_replaced and (result.err or credential.is_configured) then
+  if is_refresh and is_replaced and (result.err or credential.is_configured) then
     pcall(self._shared.spend, self._shared, credential.token, "replaced")
   end
   result.response, result.credential = response, credential
@@ -193,11 +196,7 @@ local function send_if_due(self, plan, lock, has_waited, pause_id)
 end
 
 local function wait_for_lock(self, plan)
-  local late = hold.wait_once(self, plan.patience, POLL_MS + (core.random() or 0) * POLL_JITTER_MS)
-  if late then
-    return { err = late }
-  end
-  local view, err = set.look(self)
+  local view, err = wait_and_look(self, plan.patience, POLL_MS + (core.random() or 0) * POLL_JITTER_MS)
   if err or is_done(plan, view) then
     return { view = view, err = err }
   end

@@ -31,15 +31,18 @@ Shared.__index = Shared
 local Lock = {}
 Lock.__index = Lock
 
--- A store of the caller's own may answer with plain text, which may quote what it was to keep.
-local function store_error(err)
+--- What to tell of a store that failed. One of the caller's own may answer with plain text, or raise it, and that may
+-- quote what it was to keep.
+-- @param err what came from the store
+-- @treturn table err of kind `store`, or the store's own
+function shared.error_of(err)
   return errors.is(err) and err or errors.store("the store failed, and gave no error of paciolan.errors.store")
 end
 
 -- When the store failed last is remembered.
 local function failed(self, err)
   self._failed_at_ms = core.monotonic_ms()
-  return nil, store_error(err)
+  return nil, shared.error_of(err)
 end
 
 local function read(self, key)

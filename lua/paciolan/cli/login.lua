@@ -197,9 +197,6 @@ end
 
 -- --- the exchange -----------------------------------------------------------------------------------------------
 
--- As in paciolan.auth: answers that speak of the code itself, and not of the application.
-local REFUSED = { [400] = true, [401] = true, [422] = true }
-
 -- Where the code came from: nobody thinks of a variable that was set long ago.
 local function shown_source(arguments)
   if arguments.code_file then
@@ -213,7 +210,8 @@ end
 -- What went wrong, and what became of the code.
 local function explain(err, arguments, streams)
   local code, hint = shown_source(arguments)
-  if err.kind == "auth" and REFUSED[err.status] then
+  local is_refused = require("paciolan.auth.grant").is_refusal(err)
+  if is_refused then
     tell(streams, code .. " was refused; each works once; a new one is needed" .. hint)
   elseif err.kind == "auth" and not err.status then
     tell(streams, code .. " was sent before; each works once; a new one is needed" .. hint)
@@ -221,7 +219,7 @@ local function explain(err, arguments, streams)
   tell(streams, tostring(err))
   if err.outcome == "not_sent" then
     tell(streams, "the code was not sent, and still works")
-  elseif err.outcome == "rejected" and not REFUSED[err.status] then
+  elseif err.outcome == "rejected" and not is_refused then
     tell(streams, "the code was not looked at, and still works; check PACIOLAN_BASE_URL, PACIOLAN_APPLICATION_ID and"
       .. " PACIOLAN_API_KEY")
   elseif err.kind == "store" then
