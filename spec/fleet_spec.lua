@@ -4,6 +4,7 @@
 local core = require("paciolan.core")
 local files = require("support.files")
 local fleet = require("support.fleet")
+local folder = require("support.folder")
 local market = require("support.market")
 local paciolan = require("paciolan")
 local peers = require("support.peers")
@@ -17,13 +18,7 @@ local QUICK = { timeout_ms = 1000 }
 local PAST = "2020-01-01T00:00:00.000000000Z"
 
 local function in_sqlite()
-  local folder = os.tmpname()
-  os.remove(folder)
-  assert(os.execute("mkdir " .. folder))
-  return {
-    url = "sqlite:" .. folder .. "/paciolan.db",
-    close = function() os.execute("rm -rf " .. folder) end,
-  }
+  return { url = "sqlite:" .. folder.make() .. "/paciolan.db", close = folder.remove_all }
 end
 
 local function in_redis(settings)

@@ -389,17 +389,22 @@ describe("link.auth:exchange", function()
   end)
 
   for name, is_same in pairs { ["another link"] = false, ["another task of its link"] = true } do
-    it("comes after a renewal that is under way by " .. name .. ", and wins", function()
+    -- The results of the renewal and of the exchange that begins meanwhile, and who renewed.
+    local function exchange_during_renewal()
       local link = service:client()
       local other = is_same and link or service:client()
       service.answer_ms = 500
-      local results = run {
+      return run {
         function() return other.auth:token() end,
         function()
           clock:sleep(100)
           return link.auth:exchange("C0")
         end,
-      }
+      }, other
+    end
+
+    it("comes after a renewal that is under way by " .. name .. ", and wins", function()
+      local results, other = exchange_during_renewal()
       assert.equal("A1", results[1][1].accessToken)
       assert.equal("A2", assert(results[2][1], tostring(results[2][2])).accessToken)
       assert.equal("A2", assert(other.auth:token()).accessToken)
@@ -427,16 +432,7 @@ describe("link.auth:exchange", function()
       service.on_grant = function(credential)
         return credential == "R0" and { status = 503, body = ERROR } or nil
       end
-      local link = service:client()
-      local other = is_same and link or service:client()
-      service.answer_ms = 500
-      local results = run {
-        function() return other.auth:token() end,
-        function()
-          clock:sleep(100)
-          return link.auth:exchange("C0")
-        end,
-      }
+      local results, other = exchange_during_renewal()
       assert.equal("http", results[1][2].kind)
       assert.equal("A1", assert(results[2][1], tostring(results[2][2])).accessToken)
       assert.equal("A1", assert(other.auth:token()).accessToken)
