@@ -40,16 +40,18 @@ HEADERS := $(wildcard src/*.h src/contract/*.h)
 
 # Shared objects: name, sources, pkg-config packages. The optional ones are left out of a rock, and of an installation,
 # when their library is absent.
-MODULES      := core httpd sqlite redis
-OPTIONAL     := httpd sqlite redis
+MODULES      := core httpd sqlite redis authority
+OPTIONAL     := httpd sqlite redis authority
 SRC_core     := $(CORE)
 PKG_core     := libcurl libcrypto
-SRC_httpd    := src/httpd.c src/httpd_exchange.c
+SRC_httpd    := src/httpd.c src/httpd_exchange.c src/httpd_deadline.c
 PKG_httpd    := libmicrohttpd zlib
 SRC_sqlite   := src/sqlite.c src/sqlite_file.c src/sqlite_handles.c src/sqlite_items.c
 PKG_sqlite   := sqlite3
 SRC_redis    := src/redis.c src/redis_link.c src/redis_tls.c
 PKG_redis    := hiredis libssl libcrypto
+SRC_authority := src/authority.c src/authority_issue.c
+PKG_authority := libcrypto
 
 # Where the headers of an ABI are. `make rock` sets INC_rock from what LuaRocks found.
 INC_5.4  = $(shell $(PKG_CONFIG) --cflags $(PC_5.4))
@@ -58,8 +60,8 @@ PKGS     = $(foreach m,$(MODULES),$(PKG_$(m)))
 PRESENT  = core $(foreach m,$(OPTIONAL),$(if $(shell $(PKG_CONFIG) --exists $(PKG_$(m)) && echo yes),$(m)))
 ABSENT   = $(filter-out $(PRESENT),$(OPTIONAL))
 
-.PHONY: all help deps deps-build deps-test deps-check env demo bench test check unit-build install rock rock-install \
-        format format-check reference docs clean
+.PHONY: all help deps deps-build deps-test deps-check env demo bench test check fuzz unit-build install rock \
+        rock-install format format-check reference docs clean
 .DEFAULT_GOAL := all
 
 all: $(foreach abi,$(ABIS),$(foreach m,$(MODULES),$(B)/$(abi)/paciolan/$(m).so)) ## build for both ABIs into build/
@@ -118,15 +120,21 @@ bench: deps-test ## time a check, an encoding, a call, calls side by side, and t
 include spec/c/Makefile.inc
 unit-build: $(patsubst spec/c/%.c,$(B)/unit/%,$(wildcard spec/c/*_test.c))
 
+include fuzz/Makefile.inc
+
 RUN := B="$(B)" LUA54="$(LUA_5.4)" LUAJIT="$(LUA_jit)" spec/run
 
 test: deps-test ## unit tests, specs on both ABIs, installation; ends in "N passed, N failed"
 	@$(MAKE) --no-print-directory all unit-build
 	@$(RUN) unit specs install
 
-check: deps-check ## strict builds, linters, sanitizers, valgrind; ends in "N passed, N failed"
+check: deps-check ## strict builds, linters, sanitizers, fuzzers, valgrind; ends in "N passed, N failed"
 	@$(MAKE) --no-print-directory all unit-build
-	@$(RUN) strict lint sanitize valgrind
+	@$(RUN) strict lint sanitize fuzz valgrind
+
+fuzz: deps-check ## run each fuzzer for a minute: make fuzz FUZZ_SECONDS=60
+	@$(MAKE) --no-print-directory -s fuzz-build
+	@fuzz/run "$(B)/fuzz" -max_total_time=$(FUZZ_SECONDS) $(FUZZERS)
 
 # ---- Installing ---------------------------------------------------------------------------------------------------------
 INST_LIBDIR ?= $(PREFIX)/lib/lua/$(VER_$(ABI))
@@ -154,7 +162,7 @@ rock-install:
 	cp -R lua/. "$(INST_LUADIR)/"
 
 # The tables of src/contract are aligned by hand.
-FORMATTED = $(wildcard src/*.[ch] spec/c/*.[ch])
+FORMATTED = $(wildcard src/*.[ch] spec/c/*.[ch] fuzz/*.[ch])
 format: ## lay out the C files as .clang-format says
 	clang-format -i $(FORMATTED)
 format-check:

@@ -184,6 +184,80 @@ describe("paciolan.httpd", function()
     end)
   end)
 
+  local BYTE_PAUSE_MS = 20
+  local ENOUGH = 1500 -- turns of that long: half a minute
+
+  -- Whether the server ends all of these connections, each of which sends a byte at every turn.
+  local function ends_all(slow)
+    local open = #slow
+    for at = 1, ENOUGH do
+      server:next(BYTE_PAUSE_MS)
+      for _, one in ipairs(slow) do
+        one.client:settimeout(0)
+        one.client:send(one.text:sub((at - 1) % #one.text + 1, (at - 1) % #one.text + 1))
+        if not one.is_closed and select(2, one.client:receive(1)) == "closed" then
+          one.is_closed = true
+          open = open - 1
+        end
+      end
+      if open == 0 then
+        return true
+      end
+    end
+    return false
+  end
+
+  describe("a deadline", function()
+    it("ends connections whose head or body never ends, without an answer, and no other", function()
+      listen { request_deadline_s = 1 }
+      local held = get("/held")
+      local request = assert(server:next(WAIT_MS))
+      assert.is_true(ends_all {
+        { client = send("GET /slow HTTP/1.1\r\n"), text = "X-More: x\r\n" },
+        { client = send("POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"), text = "x" },
+      })
+      server:reply(request, 200, nil, "in peace")
+      assert.equal(200, (read(held)))
+      get("/again", held)
+      server:reply(assert(server:next(WAIT_MS)), 200)
+      assert.equal(200, (read(held)))
+      assert.is_true(ends_all { { client = send("GET /slow HTTP/1.1\r\n", held), text = "X-More: x\r\n" } })
+    end)
+
+    it("counts no time that the program takes for itself", function()
+      listen { request_deadline_s = 1 }
+      local client = send("POST /late HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbo")
+      flush()
+      socket.sleep(1.2)
+      send("dy", client)
+      assert.equal("body", assert(server:next(WAIT_MS)).body)
+    end)
+
+    it("ends a silent connection after idle_timeout_s", function()
+      listen { idle_timeout_s = 1 }
+      local client = connect()
+      client:settimeout(0)
+      local why
+      for _ = 1, ENOUGH do
+        server:next(BYTE_PAUSE_MS)
+        why = select(2, client:receive(1))
+        if why == "closed" then
+          break
+        end
+      end
+      assert.equal("closed", why)
+    end)
+
+    it("is a whole number of seconds", function()
+      for _, name in ipairs { "idle_timeout_s", "request_deadline_s" } do
+        for _, value in ipairs { 0, -1, 1.5, "5", 86401 } do
+          assert.has_error(function() httpd.listen { [name] = value } end,
+            name .. " must be a whole number from 1 to 86400")
+        end
+      end
+    end)
+  end)
+
   describe("reply", function()
     it("sends status, headers and body", function()
       listen()
@@ -513,6 +587,12 @@ describe("paciolan.httpd", function()
       local answer = pipe:read("*a")
       pipe:close()
       assert.truthy(answer:find("over TLS", 1, true))
+    end)
+
+    it("has a deadline for the handshake as well", function()
+      listen { tls = { certificate = slurp("cert.pem"), key = slurp("key.pem") }, request_deadline_s = 1 }
+      -- A record of a handshake that announces 512 bytes.
+      assert.is_true(ends_all { { client = send("\22\3\1\2\0\1\0\1\252\3\3"), text = "\0" } })
     end)
 
     it("does not answer plain HTTP there", function()

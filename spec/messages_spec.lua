@@ -205,20 +205,15 @@ describe("a message that is not usable", function()
     end)
   end
 
-  it("has a status that says neither that a seat is locked nor that it is not", function()
-    for _, status in ipairs { "unlock", "SOLD", "UNLOCK " } do
-      expect_refusal(seats_with { ["/data/seats/1/status"] = status }, "/data/seats/1/status must be LOCK or UNLOCK")
-    end
-  end)
-
   it("has an empty text where something is required", function()
     expect_refusal(seats_with { ["/data/seats/0/accessId"] = "" }, "/data/seats/0/accessId must not be empty")
+    expect_refusal(seats_with { ["/data/seats/0/status"] = "" }, "/data/seats/0/status must not be empty")
     expect_refusal(seats_with { ["/metadata/messageEntity"] = "" }, "/metadata/messageEntity must not be empty")
   end)
 
   -- What is wrong, the body, the words.
   local rows = {
-    { "no object: a list", "[]x", "the message is not JSON, or nested deeper than 64 levels" },
+    { "no object: a list", "[]x", "the message is not strict JSON: at byte 2: nothing may stand behind the value" },
     { "a list", "[1]", "the message must be an object" },
     { "a number", "7", "the message must be an object" },
     { "null", "null", "the message must be an object" },
@@ -249,48 +244,163 @@ end)
 
 describe("a body that is no JSON", function()
   local base = samples.read("seats.message.json")
-  local not_json = "the message is not JSON, or nested deeper than 64 levels"
 
-  -- Each turns the good message into one that a strict reader refuses.
+  -- The body, where and how it breaks the rules of JSON.
+  local function expect_broken(body, place, rule)
+    expect_refusal(body, ("the message is not strict JSON: at byte %d: %s"):format(place, rule))
+  end
+
+  -- Each turns the good message into one that a strict reader refuses, and tells where: at this text, or behind it.
+  local value, escape = "a value must stand here", "this is no escape of JSON"
+  local control = "a control character must be escaped"
   local broken = {
-    ["nothing"] = function() return "" end,
-    ["HTML"] = function() return "<html></html>" end,
-    ["half of one"] = function() return base:sub(1, -20) end,
-    ["a trailing comma"] = function() return (base:gsub('"UNLOCK"\n', '"UNLOCK",\n')) end,
-    ["something behind it"] = function() return base .. "{}" end,
-    ["a byte order mark"] = function() return "\239\187\191" .. base end,
-    ["a comment"] = function() return "/* */" .. base end,
-    ["single quotes"] = function() return (base:gsub('"', "'")) end,
-    ["NaN"] = function() return (base:gsub("129,", "NaN,")) end,
-    ["a hexadecimal number"] = function() return (base:gsub("129,", "0x81,")) end,
-    ["a leading zero"] = function() return (base:gsub("129,", "0129,")) end,
-    ["a lone surrogate"] = function() return (base:gsub("a1b2c3", "\\ud800")) end,
-    ["an unknown escape"] = function() return (base:gsub("a1b2c3", "\\x41")) end,
-    ["a NUL"] = function() return base .. "\0" end,
-    ["a NUL in a text"] = function() return (base:gsub("a1b2c3", "a\0b")) end,
-    ["a line break in a text"] = function() return (base:gsub("a1b2c3", "a\nb")) end,
-    ["a tab in a text"] = function() return (base:gsub("a1b2c3", "a\\\\\\\"\tb")) end,
-    ["a control character between the parts"] = function() return "\11" .. base end,
+    ["nothing"] = { "", 0, value },
+    ["HTML"] = { "<html></html>", 0, value },
+    ["half of one"] = { '{"data":{"seats":[', 18, value },
+    ["a trailing comma"] = { '{"data":1,}', 10, "a name must stand here" },
+    ["something behind it"] = { base .. "{}", #base, "nothing may stand behind the value" },
+    ["a byte order mark"] = { "\239\187\191" .. base, 0, value },
+    ["a comment"] = { "/* */" .. base, 0, value },
+    ["single quotes"] = { "{'data':1}", 1, "a name must stand here" },
+    ["NaN"] = { '{"data":NaN}', 8, value },
+    ["a hexadecimal number"] = { '{"data":0x81}', 9, "a comma or the end must stand here" },
+    ["a leading zero"] = { '{"data":0129}', 8, "this is no number of JSON" },
+    ["a lone surrogate"] = { '{"data":"\\ud800"}', 9, "a surrogate must stand in a pair" },
+    ["an unknown escape"] = { '{"data":"\\x41"}', 9, escape },
+    ["a NUL"] = { base .. "\0", #base, "nothing may stand behind the value" },
+    ["a NUL in a text"] = { '{"data":"a\0b"}', 10, control },
+    ["a line break in a text"] = { '{"data":"a\nb"}', 10, control },
+    ["a tab in a text"] = { '{"data":"a\\\\\\"\tb"}', 14, control },
+    ["a control character between the parts"] = { "\11" .. base, 0, value },
+    ["a name that stands twice"] = { '{"data":1,"data":1}', 10, "this name stands twice in its object" },
+    ["a name that stands twice, once with an escape"] = { '{"data":[{"a":1,"\\u0061":1}]}', 16,
+      "this name stands twice in its object" },
   }
-  for name, make in pairs(broken) do
+  for name, case in pairs(broken) do
     it("is refused: " .. name, function()
-      expect_refusal(make(), not_json)
+      expect_broken(case[1], case[2], case[3])
     end)
   end
 
   it("is refused when it is nested too deeply, at the first level that is too many", function()
     local function nested(levels)
-      return (base:gsub('"data"', '"more":' .. ("["):rep(levels) .. ("]"):rep(levels) .. ',"data"', 1))
+      return '{"more":' .. ("["):rep(levels) .. ("]"):rep(levels) .. "," .. base:gsub("^%s*{", "", 1)
     end
     assert(parse(nested(63)))
-    expect_refusal(nested(64), not_json)
-    expect_refusal(("["):rep(100000), not_json)
+    expect_broken(nested(64), 8 + 63, "this is nested too deeply")
+    expect_broken(("["):rep(100000), 64, "this is nested too deeply")
+  end)
+
+  it("is refused when an object has too many members", function()
+    local function wide(count)
+      local members = {}
+      for i = 1, count do
+        members[i] = ('"%d":0,'):format(i)
+      end
+      return (base:gsub("{", "{" .. table.concat(members), 1))
+    end
+    -- The fields of a seat count, and with them data and seats, in which it stands.
+    assert(parse(wide(1000 - 7 - 2)))
+    local message, err = parse(wide(1000 - 7 - 1))
+    assert.is_nil(message)
+    assert.matches("too many members", err.message, 1, true)
   end)
 
   it("is refused when it is not UTF-8, wherever that is", function()
     for _, bytes in ipairs { "\255", "\192\175", "\237\160\128", "\244\144\128\128", "\195" } do
-      expect_refusal((base:gsub("a1b2c3", bytes)), "the message is not valid UTF-8")
-      expect_refusal(base .. bytes, "the message is not valid UTF-8")
+      expect_broken(base:gsub("a1b2c3", bytes), base:find("a1b2c3", 1, true) - 1, "this is not UTF-8")
+      expect_broken(base .. bytes, #base, "this is not UTF-8")
+    end
+  end)
+end)
+
+describe("the problems of a message", function()
+  it("are none in a good one", function()
+    for _, file in ipairs { "events.message.json", "events.message.linkv1.json", "seats.message.json",
+      "derived/events.message.tbd.json", "derived/seats.message.lock.json" } do
+      assert.same({}, assert(parse(samples.read(file))).problems, file)
+    end
+    assert.same({}, assert(parse(seats_with { ["/metadata/messageEntity"] = "listings" })).problems)
+  end)
+
+  it("name a seat that cannot be told, and leave what stands in its place", function()
+    for _, value in ipairs { samples.REMOVE, NULL, "" } do
+      local message = assert(parse(seats_with { ["/data/seats/1/seat"] = value }))
+      assert.same({ { path = "/data/seats/1/seat", rule = "required", message = "is required" } }, message.problems)
+      assert.equal("UNLOCK", message.items[2].status)
+    end
+  end)
+
+  it("name a status that says neither that a seat is locked nor that it is not, and nobody can mistake it", function()
+    for _, status in ipairs { "unlock", "SOLD", "UNLOCK ", "unknown" } do
+      local message = assert(parse(seats_with { ["/data/seats/1/status"] = status }))
+      assert.same({ { path = "/data/seats/1/status", rule = "values", message = "must be LOCK or UNLOCK" } },
+        message.problems)
+      assert.equal("unknown", message.items[2].status)
+      assert.equal(status, message.data.seats[2].status)
+      assert.equal("UNLOCK", message.items[1].status)
+    end
+  end)
+
+  it("stand in the order of the items, each with its place", function()
+    local message = assert(parse(seats_with { ["/data/seats/0/status"] = "SOLD",
+      ["/data/seats/0/seat"] = samples.REMOVE, ["/data/seats/1/status"] = "HELD" }))
+    local paths = {}
+    for i, problem in ipairs(message.problems) do
+      paths[i] = problem.path
+    end
+    assert.same({ "/data/seats/0/seat", "/data/seats/0/status", "/data/seats/1/status" }, paths)
+  end)
+
+  it("never hold a value of the message", function()
+    local message = assert(parse(seats_with { ["/data/seats/0/status"] = "MARK" }))
+    for _, value in pairs(message.problems[1]) do
+      assert.is_nil(value:find("MARK", 1, true))
+    end
+  end)
+end)
+
+describe("an envelope that was verified", function()
+  -- As paciolan.sns.verify returns it.
+  local function verified(changes)
+    local envelope = {
+      type = "Notification", message_id = "22b80b92-fdea-4c2c-8f9d-bdfb0c7bf324",
+      topic_arn = "arn:aws:sns:us-west-2:123456789012:seats", message = samples.read("seats.message.json"),
+      timestamp = "2026-03-06T20:00:26.893Z", timestamp_ms = 1772827226893, signature_version = 2, unsigned = {},
+    }
+    for name, value in pairs(changes or {}) do
+      envelope[name] = value
+    end
+    return envelope
+  end
+
+  it("gives the message, with what the envelope said of it", function()
+    local message, envelope = assert(parse(verified())), verified()
+    local bare = assert(parse(envelope.message))
+    for _, name in ipairs { "topic_arn", "message_id", "timestamp", "timestamp_ms" } do
+      assert.equal(envelope[name], message[name])
+      assert.is_nil(bare[name])
+      message[name] = nil
+    end
+    assert.same(bare, message)
+  end)
+
+  it("is left as it was", function()
+    local envelope = verified()
+    assert(parse(envelope))
+    assert.same(verified(), envelope)
+  end)
+
+  it("may hold a message that is none, which is refused like a bare one", function()
+    expect_refusal(verified { message = "{}" }, "/data is required")
+    expect_refusal(verified { message = "" }, "the message is not strict JSON: at byte 0: a value must stand here")
+    expect_refusal(verified { message = seats_with { ["/data"] = "x" } }, "/data must be an object")
+    expect_refusal(verified { message = (" "):rep(256 * 1024 + 1) }, "the message is larger than 256 KiB")
+  end)
+
+  it("carries no message when it is about the subscription", function()
+    for _, kind in ipairs { "SubscriptionConfirmation", "UnsubscribeConfirmation" } do
+      expect_refusal(verified { type = kind }, ("the envelope is a %s, which carries no message"):format(kind))
     end
   end)
 end)
@@ -320,7 +430,7 @@ end)
 
 describe("the error", function()
   it("never holds a value of the message", function()
-    local marks = { ["/data/seats/0/status"] = "MARK", ["/metadata/pacOrganizationId"] = "MARK",
+    local marks = { ["/data/seats/0/status"] = { MARK = "MARK" }, ["/metadata/pacOrganizationId"] = "MARK",
       ["/data/seats/0/row"] = { MARK = "MARK" }, ["/data/seats/1"] = "MARK", ["/metadata"] = "MARK",
       ["/data"] = "MARK" }
     for place, mark in pairs(marks) do
@@ -335,10 +445,15 @@ end)
 
 describe("a mistake of the caller", function()
   it("raises where it was made", function()
-    for _, value in ipairs { 7, true, {} } do
-      local ok, message = pcall(function() parse(value) end)
+    -- What was given, what the words say of it. The last two are an envelope as it is posted, decoded, and a message.
+    local rows = { { 7, "a number" }, { true, "a boolean" }, { {}, "another table" },
+      { { Type = "Notification", TopicArn = "x", Message = "{}" }, "another table" },
+      { { type = "seats", topic_arn = "x", message = "{}" }, "another table" } }
+    for _, row in ipairs(rows) do
+      local ok, message = pcall(function() parse(row[1]) end)
       assert.is_false(ok)
-      assert.matches("messages_spec.lua:%d+: paciolan.messages.parse takes the text of a message", message)
+      assert.matches("messages_spec.lua:%d+: paciolan.messages.parse takes the text of a message or an envelope that "
+        .. "was verified, and not " .. row[2] .. "$", message)
     end
     assert.has_error(function() parse(nil) end)
   end)

@@ -160,7 +160,7 @@ describe("the C sources", function()
 end)
 
 describe("each shared object", function()
-  for _, name in ipairs({ "core", "httpd", "sqlite", "redis" }) do
+  for _, name in ipairs({ "core", "httpd", "sqlite", "redis", "authority" }) do
     it("shows nothing but its luaopen function: " .. name, function()
       local path = assert(package.searchpath("paciolan." .. name, package.cpath))
       local symbols = lines_of(("nm -D --defined-only '%s' | awk '{ print $3 }'"):format(path))

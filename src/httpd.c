@@ -37,7 +37,8 @@
 #define DEFAULT_MAX_BODY   (8 * 1024 * 1024) /* an SNS message has at most 256 KiB, a lock 100 tokens */
 #define DEFAULT_MAX_HEADER (64 * 1024)       /* request line, request headers and answer headers together */
 #define MIN_MAX_HEADER     4096
-#define IDLE_TIMEOUT_S     60u
+#define IDLE_TIMEOUT_S     60
+#define MAX_TIMEOUT_S      86400
 #define MAX_CONNECTIONS    1000u
 #define MAX_GZIP_INPUT     (1024u * 1024 * 1024) /* zlib counts in unsigned int; larger bodies go out plain */
 #define SIGNAL_SLICE_MS    200                   /* a signal between the check and the wait is seen this late at most */
@@ -113,9 +114,11 @@ static int l_port(lua_State *L) {
 ** asked to stop. One turn is always made, so a timeout of 0 does work. */
 static exchange *server_wait(server *s, int64_t timeout_ms) {
   int64_t now = httpd_monotonic_ms(), deadline = now + timeout_ms;
+  httpd_deadline_postpone(s, s->left_at_ms > 0 ? now - s->left_at_ms : 0);
   exchange *e = httpd_exchange_ready(s);
   while (!e && !(s->watches_signals && stop_requested)) {
-    int64_t next = httpd_exchange_continue(s, now);
+    int64_t next = httpd_exchange_continue(s, now), due = httpd_deadline_enforce(s, now);
+    next = due < next ? due : next;
     int64_t slice = (next < deadline ? next : deadline) - now;
     slice = slice > SIGNAL_SLICE_MS && s->watches_signals ? SIGNAL_SLICE_MS : slice;
     if (MHD_run_wait(s->daemon, (int)slice) != MHD_YES) {
@@ -127,6 +130,7 @@ static exchange *server_wait(server *s, int64_t timeout_ms) {
       break;
     }
   }
+  s->left_at_ms = httpd_monotonic_ms();
   return e;
 }
 
@@ -385,6 +389,8 @@ typedef struct listen_options {
   struct sockaddr_storage address;
   socklen_t address_length;
   size_t max_body, max_header;
+  unsigned int idle_timeout_s;
+  int64_t request_deadline_ms;   /* 0: none */
   const char *certificate, *key; /* PEM text, held by the options table */
   int watches_signals;
 } listen_options;
@@ -440,7 +446,14 @@ static const char *read_pem(lua_State *L, const char *name) {
 }
 
 static void read_options(lua_State *L, listen_options *o) {
-  static const char *const names[] = { "host", "port", "max_body_bytes", "max_header_bytes", "tls", "stop_on_signals",
+  static const char *const names[] = { "host",
+                                       "port",
+                                       "max_body_bytes",
+                                       "max_header_bytes",
+                                       "tls",
+                                       "stop_on_signals",
+                                       "idle_timeout_s",
+                                       "request_deadline_s",
                                        NULL };
   static const char *const tls_names[] = { "certificate", "key", NULL };
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -449,6 +462,8 @@ static void read_options(lua_State *L, listen_options *o) {
   read_address(L, o);
   o->max_body = (size_t)option_whole(L, "max_body_bytes", DEFAULT_MAX_BODY, 0, MAX_GZIP_INPUT);
   o->max_header = (size_t)option_whole(L, "max_header_bytes", DEFAULT_MAX_HEADER, MIN_MAX_HEADER, 1 << 24);
+  o->idle_timeout_s = (unsigned int)option_whole(L, "idle_timeout_s", IDLE_TIMEOUT_S, 1, MAX_TIMEOUT_S);
+  o->request_deadline_ms = 1000 * option_whole(L, "request_deadline_s", 0, 1, MAX_TIMEOUT_S);
   lua_getfield(L, 1, "stop_on_signals");
   o->watches_signals = lua_toboolean(L, -1);
   lua_getfield(L, 1, "tls");
@@ -472,8 +487,9 @@ static struct MHD_Daemon *start_daemon(server *s, const listen_options *o) {
   return MHD_start_daemon(flags, 0, NULL, NULL, httpd_on_request, s, MHD_OPTION_SOCK_ADDR,
                           (const struct sockaddr *)&o->address, MHD_OPTION_URI_LOG_CALLBACK, httpd_on_target, s,
                           MHD_OPTION_NOTIFY_COMPLETED, httpd_on_completed, s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                          o->max_header, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT,
-                          MAX_CONNECTIONS, MHD_OPTION_ARRAY, o->certificate ? tls : tls + 2, MHD_OPTION_END);
+                          o->max_header, MHD_OPTION_CONNECTION_TIMEOUT, o->idle_timeout_s, MHD_OPTION_NOTIFY_CONNECTION,
+                          httpd_on_connection, s, MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS, MHD_OPTION_ARRAY,
+                          o->certificate ? tls : tls + 2, MHD_OPTION_END);
 }
 
 /* libmicrohttpd does not say why it could not start: ask the system again. */
@@ -521,6 +537,7 @@ static int l_listen(lua_State *L) {
   memset(s, 0, sizeof *s);
   luaL_setmetatable(L, SERVER_TYPE);
   s->max_body = o.max_body;
+  s->request_deadline_ms = o.request_deadline_ms;
   s->daemon = start_daemon(s, &o);
   if (!s->daemon) {
     char buffer[160];

@@ -72,11 +72,12 @@ void *httpd_on_target(void *context, const char *target, struct MHD_Connection *
 
 void httpd_on_completed(void *context, struct MHD_Connection *connection, void **request,
                         enum MHD_RequestTerminationCode code) {
-  (void)context, (void)connection, (void)code;
+  (void)code;
   if (*request) {
     exchange_free(*request);
     *request = NULL;
   }
+  httpd_deadline_begin(context, connection);
 }
 
 static enum MHD_Result on_header(void *context, enum MHD_ValueKind kind, const char *name, const char *value) {
@@ -153,6 +154,7 @@ enum MHD_Result httpd_on_request(void *context, struct MHD_Connection *connectio
       return exchange_read(e, data, size);
     }
     e->state = EXCHANGE_READY;
+    httpd_deadline_end(e->owner, connection);
     MHD_suspend_connection(connection);
     return MHD_YES;
   case EXCHANGE_ANSWERED:

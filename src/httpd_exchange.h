@@ -1,5 +1,6 @@
-/* httpd_exchange.h: what src/httpd.c and src/httpd_exchange.c show each other:
-** the server, and one request on its way through it. Pure C: no Lua here. */
+/* httpd_exchange.h: what src/httpd.c, src/httpd_exchange.c and
+** src/httpd_deadline.c show each other: the server, one connection, and one
+** request on its way through it. Pure C: no Lua here. */
 #ifndef HTTPD_EXCHANGE_H
 #define HTTPD_EXCHANGE_H
 
@@ -53,10 +54,20 @@ struct handle {
   exchange *exchange; /* NULL once answered, dropped or cut off by close */
 };
 
+/* One connection, where requests have a deadline. */
+typedef struct caller {
+  struct MHD_Connection *connection;
+  int64_t due_at_ms; /* monotonic; when its request must be complete; INT64_MAX: it is, or the connection is ended */
+  struct caller *next, **link; /* link: what points at this one */
+} caller;
+
 struct server {
   struct MHD_Daemon *daemon; /* NULL: closed */
   exchange *first, *last;
+  caller *first_caller;
   size_t max_body;
+  int64_t request_deadline_ms; /* 0: none */
+  int64_t left_at_ms;          /* when the program was last given back the thread; 0: never yet */
   int watches_signals;
   struct sigaction old_int, old_term;
 };
@@ -67,6 +78,24 @@ enum MHD_Result httpd_on_request(void *context, struct MHD_Connection *connectio
                                  const char *version, const char *data, size_t *size, void **request);
 void httpd_on_completed(void *context, struct MHD_Connection *connection, void **request,
                         enum MHD_RequestTerminationCode code);
+
+void httpd_on_connection(void *context, struct MHD_Connection *connection, void **own,
+                         enum MHD_ConnectionNotificationCode code);
+
+/* The next request of this connection has all of its time from now on. */
+void httpd_deadline_begin(const server *s, struct MHD_Connection *connection);
+
+/* A request is complete: its connection may take its time. */
+void httpd_deadline_end(const server *s, struct MHD_Connection *connection);
+
+/* Ends the connections whose time is over, without an answer: a client that
+** repeats what failed would take a status of 4xx for final.
+** Returns: monotonic milliseconds of the next deadline, INT64_MAX for none. */
+int64_t httpd_deadline_enforce(const server *s, int64_t now_ms);
+
+/* Moves all deadlines: while the program does something else, nothing that
+** comes in is read. */
+void httpd_deadline_postpone(const server *s, int64_t by_ms);
 
 /* The oldest request that is complete and not yet given to Lua, or NULL. */
 exchange *httpd_exchange_ready(const server *s);

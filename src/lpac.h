@@ -10,12 +10,15 @@
 int luaopen_paciolan_core(lua_State *L);
 
 void lpac_answer_register(lua_State *L);
+void lpac_basic_register(lua_State *L);
 void lpac_call_register(lua_State *L);
 void lpac_check_register(lua_State *L);
 void lpac_contract_register(lua_State *L);
 void lpac_http_register(lua_State *L);
+void lpac_json_register(lua_State *L);
 void lpac_redact_register(lua_State *L);
 void lpac_rotation_register(lua_State *L);
+void lpac_sns_register(lua_State *L);
 void lpac_wire_register(lua_State *L);
 
 /* What the rules of an operation look at besides the payload. Text is borrowed

@@ -6,12 +6,15 @@ LPAC_EXPORT int luaopen_paciolan_core(lua_State *L) {
   lua_pushliteral(L, PAC_VERSION);
   lua_setfield(L, -2, "version");
   lpac_answer_register(L);
+  lpac_basic_register(L);
   lpac_call_register(L);
   lpac_check_register(L);
   lpac_contract_register(L);
   lpac_http_register(L);
+  lpac_json_register(L);
   lpac_redact_register(L);
   lpac_rotation_register(L);
+  lpac_sns_register(L);
   lpac_wire_register(L);
   return 1;
 }

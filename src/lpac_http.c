@@ -24,6 +24,9 @@
 /* More would be a mistake, and the array of them is allocated at once. */
 #define MAX_REQUEST_HEADERS 256
 
+/* One for every region of a service, and more. */
+#define MAX_ROUTES 64
+
 #define DEFAULT_MAX_ANSWER_BYTES   (32 * 1024 * 1024)
 #define DEFAULT_CONNECT_TIMEOUT_MS 5000
 #define DEFAULT_TIMEOUT_MS         30000
@@ -175,13 +178,44 @@ static void read_request(lua_State *L, int table, pac_http_request *request) {
 
 /* ---- opening and closing ------------------------------------------------- */
 
+/* { ["host:port"] = "host:port" }. Leaves all strings on the stack, behind a
+** userdata with the array of them. */
+static void read_routes(lua_State *L, int table, pac_http_config *config) {
+  int count = 0;
+  if (lpac_rawgetfield(L, table, "connect_to") == LUA_TNIL) {
+    return;
+  }
+  int list = lua_gettop(L);
+  if (!lua_istable(L, list)) {
+    luaL_error(L, "connect_to: a table is expected");
+  }
+  pac_http_route *routes = lua_newuserdatauv(L, MAX_ROUTES * sizeof *routes, 0);
+  luaL_checkstack(L, 2 * MAX_ROUTES + LUA_MINSTACK, "connect_to");
+  for (lua_pushnil(L); lua_next(L, list); lua_pushvalue(L, -2)) {
+    if (count == MAX_ROUTES) {
+      luaL_error(L, "connect_to: at most %d are allowed", MAX_ROUTES);
+    }
+    if (lua_type(L, -2) != LUA_TSTRING) { /* before a number becomes text, which would lose lua_next its place */
+      luaL_error(L, "connect_to: a string is expected");
+    }
+    routes[count].to = text_here(L, "connect_to", NULL);
+    lua_pushvalue(L, -2);
+    routes[count++].from = text_here(L, "connect_to", NULL);
+    lua_pop(L, 1);
+  }
+  config->routes = routes;
+  config->route_count = (size_t)count;
+}
+
 /* core.http.new(options) -> session. Options: ca_file, ca_path, proxy (strings),
-** max_answer_bytes, connect_timeout_ms, timeout_ms (integers from 1). No
-** connection is made. Raises for wrong types and when memory or libcurl fails. */
+** connect_to (table of strings), max_answer_bytes, connect_timeout_ms, timeout_ms
+** (integers from 1). No connection is made. Raises for wrong types and when
+** memory or libcurl fails. */
 static int http_new(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
   pac_http_config config;
+  memset(&config, 0, sizeof config);
   config.ca_file = optional_text(L, 1, "ca_file");
   config.ca_path = optional_text(L, 1, "ca_path");
   config.proxy = optional_text(L, 1, "proxy");
@@ -190,6 +224,7 @@ static int http_new(lua_State *L) {
   config.connect_timeout_ms =
       (long)optional_integer(L, 1, "connect_timeout_ms", PAC_HTTP_MAX_TIMEOUT_MS, DEFAULT_CONNECT_TIMEOUT_MS);
   config.timeout_ms = (long)optional_integer(L, 1, "timeout_ms", PAC_HTTP_MAX_TIMEOUT_MS, DEFAULT_TIMEOUT_MS);
+  read_routes(L, 1, &config);
   lpac_http *self = lua_newuserdatauv(L, sizeof *self, 0);
   memset(self, 0, sizeof *self);
   luaL_setmetatable(L, TYPE_NAME);

@@ -128,8 +128,8 @@ void pac_buf_append_json_number(pac_buf *buf, double value) {
   pac_buf_append(buf, text, use_point(text));
 }
 
-/* Length of the well-formed sequence at the start of the bytes, 0 for none. */
-static size_t utf8_sequence(const unsigned char *s, size_t left) {
+size_t pac_utf8_sequence(const char *bytes, size_t left) {
+  const unsigned char *s = (const unsigned char *)bytes;
   if (s[0] < 0x80) {
     return 1;
   }
@@ -150,9 +150,8 @@ static size_t utf8_sequence(const unsigned char *s, size_t left) {
 }
 
 int pac_utf8_valid(const char *bytes, size_t length) {
-  const unsigned char *s = (const unsigned char *)bytes;
   for (size_t i = 0; i < length;) {
-    size_t step = utf8_sequence(s + i, length - i);
+    size_t step = pac_utf8_sequence(bytes + i, length - i);
     if (step == 0) {
       return 0;
     }

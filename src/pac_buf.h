@@ -39,6 +39,10 @@ void pac_buf_append_json_number(pac_buf *buf, double value);
 ** nothing above U+10FFFF (RFC 3629). */
 int pac_utf8_valid(const char *bytes, size_t length);
 
+/* The length of the well-formed sequence that the bytes begin with, 1 to 4, or
+** 0 when there is none. left: how many bytes there are, at least one. */
+size_t pac_utf8_sequence(const char *bytes, size_t left);
+
 /* 1 when the text is a JSON number (RFC 8259 section 6), else 0. */
 int pac_json_number_valid(const char *text, size_t length);
 

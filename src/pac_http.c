@@ -39,6 +39,11 @@ static bool copy_text(const char *text, char **out) {
   return text == NULL || *out != NULL;
 }
 
+static bool copy_texts(const pac_http_config *config, pac_http *http) {
+  return copy_text(config->ca_file, &http->ca_file) && copy_text(config->ca_path, &http->ca_path) &&
+         copy_text(config->proxy, &http->proxy);
+}
+
 static bool is_timeout(long ms) {
   return ms >= 1 && ms <= PAC_HTTP_MAX_TIMEOUT_MS;
 }
@@ -63,10 +68,11 @@ pac_status pac_http_new(const pac_http_config *config, pac_http **out, pac_err *
   http->max_answer_bytes = config->max_answer_bytes;
   http->connect_timeout_ms = config->connect_timeout_ms;
   http->timeout_ms = config->timeout_ms;
-  if (!copy_text(config->ca_file, &http->ca_file) || !copy_text(config->ca_path, &http->ca_path) ||
-      !copy_text(config->proxy, &http->proxy)) {
+  status = copy_texts(config, http) ? pac_http_route_list(config->routes, config->route_count, &http->routes, err)
+                                    : pac_fail(err, PAC_NO_MEMORY, "out of memory");
+  if (status != PAC_OK) {
     pac_http_free(http);
-    return pac_fail(err, PAC_NO_MEMORY, "out of memory");
+    return status;
   }
   *out = http;
   return PAC_OK;
@@ -86,6 +92,7 @@ void pac_http_free(pac_http *http) {
   free(http->ca_file);
   free(http->ca_path);
   free(http->proxy);
+  curl_slist_free_all(http->routes);
   free(http);
 }
 

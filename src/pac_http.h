@@ -20,6 +20,13 @@
 
 typedef struct pac_http pac_http;
 
+/* Requests for one place connect to another. The name that the certificate must
+** bear, the Host header and the URL stay. */
+typedef struct pac_http_route {
+  const char *from; /* host:port as in the URL, the port written out */
+  const char *to;   /* host:port */
+} pac_http_route;
+
 /* What holds for a whole session. Strings are copied by pac_http_new. */
 typedef struct pac_http_config {
   const char *ca_file;     /* PEM file of trusted roots; NULL: the system's, unless ca_path is set */
@@ -28,6 +35,8 @@ typedef struct pac_http_config {
   size_t max_answer_bytes; /* cap on the body, counted after decoding */
   long connect_timeout_ms; /* resolve, connect and TLS together; used where a request names none */
   long timeout_ms;         /* the whole transfer; used where a request names none */
+  const pac_http_route *routes;
+  size_t route_count;
 } pac_http_config;
 
 typedef struct pac_http_header {
@@ -81,7 +90,8 @@ typedef struct pac_http_answer {
 } pac_http_answer;
 
 /* Opens a session. No connection is made before the first request.
-** Args: config, whose timeouts must be 1..PAC_HTTP_MAX_TIMEOUT_MS and whose cap must be above 0.
+** Args: config, whose timeouts must be 1..PAC_HTTP_MAX_TIMEOUT_MS and whose cap must be above 0. A route that begins at
+** a loopback host ends at one.
 ** Returns PAC_OK and *out; PAC_INVALID, PAC_NO_MEMORY or PAC_FAILED (libcurl unusable) leave *out NULL.
 ** Owns: the caller frees *out with pac_http_free. */
 pac_status pac_http_new(const pac_http_config *config, pac_http **out, pac_err *err) PAC_WARN_UNUSED;

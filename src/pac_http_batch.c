@@ -109,6 +109,7 @@ static void free_items(items *list) {
   for (item *one = take_first(list); one != NULL; one = take_first(list)) {
     pac_http_answer_reset(&one->answer);
     curl_slist_free_all(one->transfer.lines);
+    curl_slist_free_all(one->transfer.routes);
     curl_easy_cleanup(one->transfer.easy);
     free(one);
   }

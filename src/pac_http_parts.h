@@ -16,9 +16,10 @@ typedef struct pac_http_stop {
 
 /* One request on its way. Zeroed, with easy and answer set, it can be prepared. */
 typedef struct pac_http_transfer {
-  CURL *easy;               /* whoever holds the transfer opens and closes it */
-  struct curl_slist *lines; /* owned: header lines of the running request */
-  pac_http_answer *answer;  /* borrowed: where the running request collects */
+  CURL *easy;                /* whoever holds the transfer opens and closes it */
+  struct curl_slist *lines;  /* owned: header lines of the running request */
+  struct curl_slist *routes; /* owned: a copy of the session's, which a request in a batch may outlive */
+  pac_http_answer *answer;   /* borrowed: where the running request collects */
   size_t max_answer_bytes;
   bool parallel;   /* runs in a batch: nothing of the request is borrowed */
   bool has_prereq; /* as in the session */
@@ -35,6 +36,7 @@ struct pac_http {
   char *ca_file;              /* owned copies of the config */
   char *ca_path;
   char *proxy;
+  struct curl_slist *routes; /* owned: as CURLOPT_CONNECT_TO takes them */
   size_t max_answer_bytes;
   long connect_timeout_ms;
   long timeout_ms;
@@ -73,6 +75,16 @@ void pac_http_transfer_fail(pac_http_transfer *transfer, CURLcode code);
 
 /* Gives back what the transfer borrowed and owned, the handle excepted. */
 void pac_http_transfer_clear(pac_http_transfer *transfer);
+
+/* Makes the lines that CURLOPT_CONNECT_TO takes; *out is NULL without routes.
+** Returns PAC_INVALID (err names the rule) or PAC_NO_MEMORY, with *out NULL.
+** Owns: the caller frees *out with curl_slist_free_all. */
+pac_status pac_http_route_list(const pac_http_route *routes, size_t count, struct curl_slist **out,
+                               pac_err *err) PAC_WARN_UNUSED;
+
+/* Appends a copy of the list to *out, which stays the caller's. Returns false
+** when memory is short. */
+bool pac_http_route_copy(const struct curl_slist *list, struct curl_slist **out) PAC_WARN_UNUSED;
 
 /* Checks every rule a request must keep, before anything is acquired.
 ** Returns PAC_INVALID (err names the place and the rule) or PAC_NO_MEMORY;

@@ -160,6 +160,13 @@ static void set_proxy(setup *to, const pac_http *http, bool loopback) {
   }
 }
 
+static void set_routes(setup *to, pac_http_transfer *transfer, const pac_http *http) {
+  if (to->code == CURLE_OK && !pac_http_route_copy(http->routes, &transfer->routes)) {
+    to->code = CURLE_OUT_OF_MEMORY;
+  }
+  must_pointer(to, CURLOPT_CONNECT_TO, transfer->routes);
+}
+
 static void set_callbacks(setup *to, pac_http_transfer *transfer) {
   must_pointer(to, CURLOPT_ERRORBUFFER, transfer->curl_text);
   must_pointer(to, CURLOPT_HEADERDATA, transfer);
@@ -293,6 +300,7 @@ CURLcode pac_http_transfer_prepare(pac_http_transfer *transfer, const pac_http *
   set_limits(&to);
   set_tls(&to, http);
   set_proxy(&to, http, loopback);
+  set_routes(&to, transfer, http);
   set_callbacks(&to, transfer);
   set_connection(&to, http, transfer, request);
   set_message(&to, transfer, request);
@@ -329,6 +337,8 @@ void pac_http_transfer_clear(pac_http_transfer *transfer) {
     curl_easy_reset(transfer->easy);
   }
   curl_slist_free_all(transfer->lines);
+  curl_slist_free_all(transfer->routes);
   transfer->lines = NULL;
+  transfer->routes = NULL;
   transfer->answer = NULL;
 }

@@ -5,8 +5,9 @@
 --       for _, seat in ipairs(message.items) do … end
 --     end
 --
--- A message is read as it is shown in the documents: the JSON object itself. One in an SNS envelope is refused, never
--- unwrapped, because only a receiver that checks signatures may open an envelope (row 62).
+-- A message is read as it is shown in the documents: the JSON object itself. An SNS envelope in the place of the text
+-- is refused, never unwrapped, because its signature has to be checked first (row 62); what `paciolan.sns.verify` made
+-- of it is taken.
 -- @module paciolan.messages
 local core = require "paciolan.core"
 local errors = require "paciolan.errors"
@@ -17,6 +18,8 @@ local messages = {}
 -- What SNS delivers at most; a bare message has no reason to be larger.
 local MAX_BYTES = 256 * 1024
 
+local MAX_DEPTH = 64
+
 -- Above this a double skips whole numbers, so an id would be another one.
 local MAX_WHOLE = 2 ^ 53
 
@@ -24,13 +27,21 @@ local items_of = core.messages()
 local metadata_fields = items_of.metadata.fields
 items_of.metadata = nil
 
--- An entity that the documents do not know yet is told apart by the caller, so the list of those they know does not
--- bind.
-for _, field in ipairs(metadata_fields) do
-  if field.name == "messageEntity" then
-    field.values = nil
+-- The list of values of a field, which then binds no more: what it does not hold is told apart below, or by the caller.
+local function take_values(fields, name)
+  for _, field in ipairs(fields) do
+    if field.name == name then
+      local values = field.values
+      field.values = nil
+      return values
+    end
   end
 end
+
+-- An entity that the documents do not know yet is the caller's to see.
+take_values(metadata_fields, "messageEntity")
+
+local known_states = take_values(items_of.seats.fields, "status")
 
 -- --- values -------------------------------------------------------------------------------------------------------
 
@@ -129,49 +140,52 @@ local function read_object(fields, object, place)
   return result
 end
 
+-- A seat that cannot be told, or a state that nobody knows, must not cost the whole message: it is handed over with its
+-- problem named (rows 52 and 61).
+local function judge_seat(item, place, problems)
+  if item.seat == nil or item.seat == json.null or item.seat == "" then
+    problems[#problems + 1] = { path = place .. "/seat", rule = "required", message = "is required" }
+  end
+  if not is_one_of(known_states, item.status) then
+    item.status = "unknown"
+    local message = "must be " .. table.concat(known_states, " or ")
+    problems[#problems + 1] = { path = place .. "/status", rule = "values", message = message }
+  end
+end
+
+-- The items and their problems, or nil and why there are none.
 local function read_items(entity, data)
   local known, place = items_of[entity], "/data/" .. entity
-  local list, items = data[entity], {}
+  local list, items, problems = data[entity], {}, {}
   if list == nil then
     return nil, place .. " is required"
   elseif not is_list(list) then
     return nil, place .. " must be a list"
   end
   for i, entry in ipairs(list) do
-    local item, problem = read_object(known.fields, entry, ("%s/%d"):format(place, i - 1))
+    local item_place = ("%s/%d"):format(place, i - 1)
+    local item, problem = read_object(known.fields, entry, item_place)
     if problem then
       return nil, problem
+    elseif entity == "seats" then
+      judge_seat(item, item_place, problems)
     end
     items[i] = item
   end
-  return items
+  return items, problems
 end
 
 -- --- the body -----------------------------------------------------------------------------------------------------
 
--- lua-cjson lets raw control characters stand in strings, where JSON wants them escaped (RFC 8259 section 7).
-local function has_raw_control(body)
-  if not body:find("[\1-\31]") then
-    return false
-  end
-  for inside in body:gsub("\\.", ""):gmatch('"([^"]*)"') do
-    if inside:find("[\1-\31]") then
-      return true
-    end
-  end
-  return false
-end
-
--- The decoded object, or nil and the problem.
-local function decode(body)
-  if #body > MAX_BYTES then
+-- The decoded object, or nil and the problem. lua-cjson is not strict: it takes the last of two equal names, for one.
+local function decode(text)
+  if #text > MAX_BYTES then
     return nil, "the message is larger than 256 KiB"
-  elseif not core.is_utf8(body) then
-    return nil, "the message is not valid UTF-8"
   end
-  local decoded = json.decode(body)
-  if decoded == nil or has_raw_control(body) then
-    return nil, "the message is not JSON, or nested deeper than 64 levels"
+  local ok, problem = core.json_check(text, MAX_DEPTH)
+  local decoded = ok and json.decode(text)
+  if not ok then
+    return nil, "the message is not strict JSON: " .. problem
   elseif not is_object(decoded) then
     return nil, "the message must be an object"
   end
@@ -195,49 +209,80 @@ local function read_message(text)
   elseif not is_object(body.data) then
     return nil, "/data must be an object"
   end
-  local metadata, items
+  local metadata, items, problems
   metadata, problem = read_object(metadata_fields, body.metadata, "/metadata")
   if not metadata then
     return nil, problem
   end
   if items_of[metadata.messageEntity] then
-    items, problem = read_items(metadata.messageEntity, body.data)
+    items, problems = read_items(metadata.messageEntity, body.data)
     if not items then
-      return nil, problem
+      return nil, problems
     end
   end
   return {
     entity = metadata.messageEntity, organization_id = metadata.pacOrganizationId,
     request_id = metadata.requestId ~= json.null and metadata.requestId or nil,
-    items = items or {}, data = body.data, metadata = body.metadata, body = body,
+    items = items or {}, problems = problems or {}, data = body.data, metadata = body.metadata, body = body,
   }
+end
+
+-- Is it a table like those that `paciolan.sns.verify` returns? An envelope as it was posted has other names.
+local function is_verified(envelope)
+  return type(envelope) == "table" and type(envelope.message) == "string" and type(envelope.topic_arn) == "string"
+    and envelope_types[envelope.type] == true
+end
+
+local function read_verified(envelope)
+  if envelope.type ~= "Notification" then
+    return nil, ("the envelope is a %s, which carries no message"):format(envelope.type)
+  end
+  local message, problem = read_message(envelope.message)
+  if message then
+    message.topic_arn, message.message_id = envelope.topic_arn, envelope.message_id
+    message.timestamp, message.timestamp_ms = envelope.timestamp, envelope.timestamp_ms
+  end
+  return message, problem
 end
 
 --- Reads a message.
 --
 -- What is kept: fields that the documents do not name, in the items and beside them; null, which is `paciolan.null`,
--- `TBD` and absence as three different values (row 29); an item without `seat` (row 52). Nothing is compared with
--- anything: an `accessId` is opaque (row 53). `row` and `seat` are strings in the items (row 23), and so is the
--- organisation (row 9); `data`, `metadata` and `body` hold everything as it came.
+-- `TBD` and absence as three different values (row 29). Nothing is compared with anything: an `accessId` is opaque
+-- (row 53). `row` and `seat` are strings in the items (row 23), and so is the organisation (row 9); `data`, `metadata`
+-- and `body` hold everything as it came.
 --
--- What is refused, because nobody could act on it: a body that is no JSON object, is not UTF-8, is larger than 256 KiB
--- or nested deeper than 64 levels; a required field that is missing, null or empty; a value of a wrong type; a `status`
--- other than `LOCK` and `UNLOCK`; an SNS envelope (row 62).
+-- What is kept with its problem named in `problems`: an item without `seat`, with what stands in its place (row 52); a
+-- `status` other than `LOCK` and `UNLOCK`, which is `unknown` in the item. Nobody should act on such an item, but the
+-- others are good.
+--
+-- What is refused, because nobody could act on it: a body that is no JSON object, by the letter of RFC 8259 and in
+-- UTF-8, with no name twice in an object and at most 1,000 members in it and those around it; one that is larger than
+-- 256 KiB or nested deeper than 64 levels; a required field that is missing, null or empty; a value of a wrong type; an
+-- SNS envelope (row 62).
 --
 -- An entity that the documents do not know is no error, so that one can be added: `entity` holds its name, `items` is
 -- empty, and `data` has what came.
--- @tparam string body the JSON text, as it was posted
--- @treturn table message `{ entity, organization_id, request_id, items, data, metadata, body }`: `entity` is `events`,
--- `seats` or another name, `organization_id` a string of digits, `request_id` any string or nil, `items` the list of
--- events or seats under their wire names, `body` the decoded message and `data` and `metadata` its parts
+-- @tparam string|table body the JSON text, as it was posted; or the envelope that `paciolan.sns.verify` returned, whose
+-- `message` is read then
+-- @treturn table message `{ entity, organization_id, request_id, items, problems, data, metadata, body }`: `entity` is
+-- `events`, `seats` or another name, `organization_id` a string of digits, `request_id` any string or nil, `items` the
+-- list of events or seats under their wire names, `problems` a list of `{ path, rule, message }` whose `path` is a JSON
+-- Pointer with items from 0 (empty when nothing is wrong), `body` the decoded message and `data` and `metadata` its
+-- parts. Out of an envelope also its `topic_arn`, `message_id`, `timestamp` and `timestamp_ms`
 -- @treturn[2] nil
 -- @treturn[2] table err of kind `protocol`: its message names the place (JSON Pointer, items from 0) and the rule
--- @raise when the body is not a string
+-- @raise when the body is neither a string nor such an envelope
 function messages.parse(body)
-  if type(body) ~= "string" then
-    error("paciolan.messages.parse takes the text of a message, not a " .. type(body), 2)
+  local message, problem
+  if type(body) == "string" then
+    message, problem = read_message(body)
+  elseif is_verified(body) then
+    message, problem = read_verified(body)
+  else
+    error("paciolan.messages.parse takes the text of a message or an envelope that was verified, and not "
+      .. (type(body) == "table" and "another table" or "a " .. type(body)), 2)
   end
-  local message, problem = read_message(body)
   if message then
     return message
   end

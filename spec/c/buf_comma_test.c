@@ -51,6 +51,7 @@ static double local_strtod(const char *text, char **end) {
 #define pac_buf_append_text        local_buf_append_text
 #define pac_buf_append_json_string local_buf_append_json_string
 #define pac_buf_append_json_number local_buf_append_json_number
+#define pac_utf8_sequence          local_utf8_sequence
 #define pac_utf8_valid             local_utf8_valid
 #define pac_json_number_valid      local_json_number_valid
 #define snprintf                   local_snprintf

@@ -53,12 +53,13 @@ describe("a message, by the rows of the discrepancies", function()
     assert.is_nil((paciolan.messages.parse("")))
   end)
 
-  it("row 52: a seats message may lack the seat, and keeps what stands in its place", function()
+  it("row 52: a seats message may lack the seat, which is named, and keeps what stands in its place", function()
     local message = assert(paciolan.messages.parse(samples.read("seats.message.linkv1.json")))
     assert.is_nil(message.items[1].seat)
     assert.equal("25", message.items[1].startDate)
     assert.equal("30", message.items[1].row)
     assert.equal("UNLOCK", message.items[1].status)
+    assert.same({ { path = "/data/seats/0/seat", rule = "required", message = "is required" } }, message.problems)
   end)
 
   it("row 61: UNLOCK of a message and UNLOCK of a failure entry stay two things", function()
@@ -72,8 +73,10 @@ describe("a message, by the rows of the discrepancies", function()
       assert.equal("UNLOCK", err.body.failure[1].status)
       assert.is_nil(response.state)
     end
-    -- Only the message has the second word.
-    assert.is_nil((parse_changed("seats.message.json", { ["/data/seats/0/status"] = "PENDING" })))
+    -- A third word is neither of the two.
+    message = assert(parse_changed("seats.message.json", { ["/data/seats/0/status"] = "PENDING" }))
+    assert.equal("unknown", message.items[1].status)
+    assert.equal("PENDING", message.data.seats[1].status)
   end)
 
   it("row 62: a bare message is read, an SNS envelope is named and refused: the form is never guessed", function()

@@ -59,6 +59,7 @@ local OPTIONS = {
   connect_timeout_ms = true,
   timeout_ms = true,
   max_answer_bytes = true,
+  connect_to = true,
 }
 
 local REQUEST_KEYS = {
@@ -105,6 +106,10 @@ end
 -- @tparam[opt=5000] integer options.connect_timeout_ms resolve, connect and TLS together
 -- @tparam[opt=30000] integer options.timeout_ms the whole transfer
 -- @tparam[opt=33554432] integer options.max_answer_bytes cap on a body, counted after decoding
+-- @tparam[opt] table options.connect_to other places to connect to, such as
+-- `{ ["sns.us-west-2.amazonaws.com:443"] = "127.0.0.1:8443" }`: for tests and for services behind a relay. The name in
+-- the certificate, the `Host` header and the URL stay what they are, and a proxy is asked to connect there, so that one
+-- on this machine needs `proxy = ""`. Both sides are `host:port`; a loopback host cannot be sent elsewhere.
 -- @treturn table the transport; misuse (unknown option, wrong type) raises
 -- @usage
 -- local transport = require("paciolan.transport.curl").new({ timeout_ms = 10000 })

@@ -1,0 +1,303 @@
+/* lpac_sns.c: core.sns, the Lua face of pac_sns and pac_certificate.
+**
+** Three kinds of userdata. "paciolan.sns.trust" owns a pac_trust,
+** "paciolan.sns.certificate" a pac_certificate; both are freed by the collector.
+** "paciolan.sns.message" is one block of memory, with a copy of the body behind
+** the struct and, behind that, room for what is decoded and for the string to
+** sign. Nothing of a message is handed out before its signature was verified but
+** its type, its topic and the URL of its certificate. */
+#include "lpac.h"
+#include "pac_certificate.h"
+#include "pac_sns.h"
+
+#include <string.h>
+
+#define TRUST_TYPE       "paciolan.sns.trust"
+#define CERTIFICATE_TYPE "paciolan.sns.certificate"
+#define MESSAGE_TYPE     "paciolan.sns.message"
+
+/* The largest body whose userdata has a size that no platform's size_t is short
+** of; pac_envelope_read stops at 2 MiB. */
+#define MAX_BODY_BYTES (64u * 1024u * 1024u)
+
+/* Longer than any URL of SNS with a token of the greatest length. */
+#define CONFIRM_URL_SIZE 2048
+
+typedef struct lpac_trust {
+  pac_trust *trust; /* NULL: not made, or freed */
+} lpac_trust;
+
+typedef struct lpac_certificate {
+  pac_certificate *certificate; /* NULL: not made, or freed */
+} lpac_certificate;
+
+typedef struct lpac_message {
+  pac_sns_message read;
+  char *string; /* room for the string to sign */
+  char bytes[]; /* the body, what is decoded, the string to sign */
+} lpac_message;
+
+/* ---- trust and certificates ---------------------------------------------- */
+
+static int trust_gc(lua_State *L) {
+  lpac_trust *self = luaL_checkudata(L, 1, TRUST_TYPE);
+  pac_trust *trust = self->trust;
+  self->trust = NULL;
+  pac_trust_free(trust);
+  return 0;
+}
+
+/* core.sns.trust(intermediates, roots) -> trust | nil, message. PEM texts, or
+** nil for none beside Amazon's. */
+static int trust_new(lua_State *L) {
+  size_t intermediates_length = 0, roots_length = 0;
+  const char *intermediates = luaL_optlstring(L, 1, NULL, &intermediates_length);
+  const char *roots = luaL_optlstring(L, 2, NULL, &roots_length);
+  lpac_trust *self = lua_newuserdatauv(L, sizeof *self, 0);
+  self->trust = NULL;
+  luaL_setmetatable(L, TRUST_TYPE);
+  pac_err err;
+  if (pac_trust_new(intermediates, intermediates_length, roots, roots_length, &self->trust, &err) != PAC_OK) {
+    lua_pushnil(L);
+    lua_pushstring(L, err.message);
+    return 2;
+  }
+  return 1;
+}
+
+static int certificate_gc(lua_State *L) {
+  lpac_certificate *self = luaL_checkudata(L, 1, CERTIFICATE_TYPE);
+  pac_certificate *certificate = self->certificate;
+  self->certificate = NULL;
+  pac_certificate_free(certificate);
+  return 0;
+}
+
+/* core.sns.certificate(pem, trust) -> certificate | nil, reason. Without trust it
+** is trusted as it is. */
+static int certificate_new(lua_State *L) {
+  size_t length;
+  const char *pem = luaL_checklstring(L, 1, &length);
+  lpac_trust *trust = lua_isnoneornil(L, 2) ? NULL : luaL_checkudata(L, 2, TRUST_TYPE);
+  lpac_certificate *self = lua_newuserdatauv(L, sizeof *self, 0);
+  self->certificate = NULL;
+  luaL_setmetatable(L, CERTIFICATE_TYPE);
+  luaL_argcheck(L, trust == NULL || trust->trust != NULL, 2, "the trust is closed");
+  const char *reason = pac_certificate_read(pem, length, trust == NULL ? NULL : trust->trust, &self->certificate);
+  if (reason != NULL) {
+    lua_pushnil(L);
+    lua_pushstring(L, reason);
+    return 2;
+  }
+  return 1;
+}
+
+static pac_certificate *check_certificate(lua_State *L, int index) {
+  lpac_certificate *self = luaL_checkudata(L, index, CERTIFICATE_TYPE);
+  luaL_argcheck(L, self->certificate != NULL, index, "the certificate is closed");
+  return self->certificate;
+}
+
+/* certificate:times() -> the two dates of the certificate, unix seconds. */
+static int certificate_times(lua_State *L) {
+  int64_t not_before, not_after;
+  pac_certificate_times(check_certificate(L, 1), &not_before, &not_after);
+  lua_pushnumber(L, (lua_Number)not_before);
+  lua_pushnumber(L, (lua_Number)not_after);
+  return 2;
+}
+
+/* ---- messages ------------------------------------------------------------ */
+
+static int refuse(lua_State *L, const char *reason, const char *message) {
+  lua_pushnil(L);
+  lua_pushstring(L, reason);
+  lua_pushstring(L, message);
+  return 3;
+}
+
+static void push_text(lua_State *L, pac_text text) {
+  lua_pushlstring(L, text.data, text.length);
+}
+
+/* Pushes a message of which nothing was read. */
+static lpac_message *message_new(lua_State *L, const char *body, size_t length) {
+  lpac_message *self = lua_newuserdatauv(L, sizeof *self + 2 * length + PAC_SNS_STRING_SIZE(length), 0);
+  memcpy(self->bytes, body, length);
+  self->string = self->bytes + 2 * length;
+  return self;
+}
+
+/* A time in seconds, with fractions, as milliseconds. */
+static int64_t check_seconds(lua_State *L, int index) {
+  lua_Number seconds = luaL_checknumber(L, index);
+  luaL_argcheck(L, seconds >= -1e12 && seconds <= 1e12, index, "not a time in seconds");
+  return (int64_t)(seconds * 1000);
+}
+
+/* The lowest version that the topic may use, from the table at index, or 0 when
+** the topic is not in it. */
+static int lowest_version(lua_State *L, int index, pac_text topic) {
+  push_text(L, topic);
+  int64_t version = 0;
+  if (lpac_rawget(L, index) != LUA_TNIL && !lpac_to_integer(L, -1, &version)) {
+    luaL_argerror(L, index, "a version must be a whole number");
+  }
+  lua_pop(L, 1);
+  return (int)version;
+}
+
+/* core.sns.open(body, topics, now_s, max_age_s, skew_s) -> message | nil, reason,
+** text. topics: { [arn] = lowest version }. Everything that can be said without a
+** certificate. */
+static int sns_open(lua_State *L) {
+  size_t length;
+  const char *body = luaL_checklstring(L, 1, &length);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  int64_t now_ms = check_seconds(L, 3), max_age_ms = check_seconds(L, 4), skew_ms = check_seconds(L, 5);
+  if (length > MAX_BODY_BYTES) {
+    return refuse(L, "too_large", "the body is larger than any message");
+  }
+  lpac_message *self = message_new(L, body, length);
+  pac_err err;
+  const char *reason = pac_sns_read(self->bytes, length, self->bytes + length, &self->read, &err);
+  if (reason != NULL) {
+    return refuse(L, reason, err.message);
+  }
+  luaL_setmetatable(L, MESSAGE_TYPE);
+  int lowest = lowest_version(L, 2, self->read.envelope.topic_arn);
+  if (lowest == 0) {
+    return refuse(L, "topic_not_allowed", "/TopicArn is none of the topics that are listened to");
+  } else if (self->read.version < lowest) {
+    return refuse(L, "version_refused", "/SignatureVersion is lower than the topic may use");
+  }
+  reason = pac_sns_judge_time(&self->read, now_ms, max_age_ms, skew_ms);
+  if (reason != NULL) {
+    return refuse(L, reason,
+                  reason[0] == 's' ? "/Timestamp is older than messages may be" : "/Timestamp is in the future");
+  }
+  return 1;
+}
+
+static lpac_message *check_message(lua_State *L) {
+  return luaL_checkudata(L, 1, MESSAGE_TYPE);
+}
+
+static int message_certificate_url(lua_State *L) {
+  push_text(L, check_message(L)->read.envelope.signing_cert_url);
+  return 1;
+}
+
+static int message_topic_arn(lua_State *L) {
+  push_text(L, check_message(L)->read.envelope.topic_arn);
+  return 1;
+}
+
+static int message_type(lua_State *L) {
+  lua_pushstring(L, pac_sns_type_name(check_message(L)->read.type));
+  return 1;
+}
+
+static void set_text(lua_State *L, const char *name, pac_text text) {
+  if (text.data != NULL) {
+    push_text(L, text);
+    lua_setfield(L, -2, name);
+  }
+}
+
+static void set_number(lua_State *L, const char *name, lua_Number value) {
+  lua_pushnumber(L, value);
+  lua_setfield(L, -2, name);
+}
+
+/* What only the two confirmations have. */
+static void set_confirmation(lua_State *L, const pac_sns_message *message) {
+  const pac_envelope *e = &message->envelope;
+  char url[CONFIRM_URL_SIZE];
+  set_text(L, "token", e->token);
+  set_text(L, "subscribe_url", e->subscribe_url);
+  if (pac_topic_write_confirm_url(&message->topic, e->topic_arn.data, e->topic_arn.length, e->token.data,
+                                  e->token.length, url, sizeof url) == PAC_OK) {
+    lua_pushstring(L, url);
+    lua_setfield(L, -2, "confirm_url");
+  }
+}
+
+static void push_envelope(lua_State *L, const pac_sns_message *message) {
+  const pac_envelope *e = &message->envelope;
+  lua_createtable(L, 0, 12);
+  lua_pushstring(L, pac_sns_type_name(message->type));
+  lua_setfield(L, -2, "type");
+  set_text(L, "message_id", e->message_id);
+  set_text(L, "topic_arn", e->topic_arn);
+  set_text(L, "message", e->message);
+  set_text(L, "timestamp", e->timestamp);
+  set_number(L, "timestamp_ms", (lua_Number)message->timestamp_ms);
+  set_number(L, "signature_version", message->version);
+  if (message->type == PAC_SNS_NOTIFICATION) {
+    set_text(L, "subject", e->subject);
+  } else {
+    set_confirmation(L, message);
+  }
+  lua_createtable(L, 0, 2);
+  set_text(L, "unsubscribe_url", e->unsubscribe_url);
+  set_text(L, "attributes", e->attributes);
+  lua_setfield(L, -2, "unsigned");
+}
+
+/* core.sns.check(message, certificate, now_s) -> envelope | nil, reason. The
+** certificate must suit the message's topic and be within its dates, and the
+** signature must be right. */
+static int sns_check(lua_State *L) {
+  lpac_message *self = check_message(L);
+  pac_certificate *certificate = check_certificate(L, 2);
+  lua_Number now = luaL_checknumber(L, 3);
+  luaL_argcheck(L, now >= -1e12 && now <= 1e12, 3, "not a time in seconds");
+  const char *reason = pac_certificate_judge(certificate, &self->read.topic, (int64_t)now);
+  if (reason == NULL) {
+    size_t length = pac_sns_write_string(&self->read, self->string);
+    reason = pac_certificate_verify(certificate, self->read.version, self->string, length, self->read.signature,
+                                    self->read.signature_size);
+  }
+  if (reason != NULL) {
+    lua_pushnil(L);
+    lua_pushstring(L, reason);
+    return 2;
+  }
+  push_envelope(L, &self->read);
+  return 1;
+}
+
+static const luaL_Reg trust_metamethods[] = { { "__gc", trust_gc }, { NULL, NULL } };
+static const luaL_Reg certificate_metamethods[] = { { "__gc", certificate_gc }, { NULL, NULL } };
+static const luaL_Reg none[] = { { NULL, NULL } };
+static const luaL_Reg certificate_methods[] = { { "times", certificate_times }, { NULL, NULL } };
+static const luaL_Reg message_methods[] = {
+  { "certificate_url", message_certificate_url },
+  { "topic_arn", message_topic_arn },
+  { "type", message_type },
+  { NULL, NULL },
+};
+static const luaL_Reg functions[] = {
+  { "trust", trust_new }, { "certificate", certificate_new }, { "open", sns_open }, { "check", sns_check },
+  { NULL, NULL },
+};
+
+static void register_type(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *own) {
+  luaL_newmetatable(L, name);
+  luaL_setfuncs(L, meta, 0);
+  lua_pushstring(L, name);
+  lua_setfield(L, -2, "__name");
+  lua_newtable(L);
+  luaL_setfuncs(L, own, 0);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}
+
+void lpac_sns_register(lua_State *L) {
+  register_type(L, TRUST_TYPE, trust_metamethods, none);
+  register_type(L, CERTIFICATE_TYPE, certificate_metamethods, certificate_methods);
+  register_type(L, MESSAGE_TYPE, none, message_methods);
+  luaL_newlib(L, functions);
+  lua_setfield(L, -2, "sns");
+}
