@@ -14,6 +14,7 @@ local core = require "paciolan.core"
 local errors = require "paciolan.errors"
 local json = require "paciolan.json"
 local messages = require "paciolan.messages"
+local receiver = require "paciolan.receiver"
 local store = require "paciolan.store"
 local values = require "paciolan.values"
 
@@ -31,6 +32,14 @@ paciolan.store = store
 
 --- Reading what the service pushes: `paciolan.messages.parse(body)`, see `paciolan.messages`.
 paciolan.messages = messages
+
+--- Makes a receiver for what the service pushes: `paciolan.receiver { topics = …, on_seat = … }`, see
+-- `paciolan.receiver` for its options and methods.
+-- @function receiver
+-- @tparam table options
+-- @treturn table the receiver: `handle(request)`, `counters()`, `watch()`, `close()`
+-- @raise for a missing, unknown or wrong option
+paciolan.receiver = receiver.new
 
 --- Splits `ES:9` into level and section, see `paciolan.values`.
 paciolan.split_section = values.split_section

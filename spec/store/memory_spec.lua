@@ -29,6 +29,24 @@ describe("the memory store", function()
     assert.is_nil(store:get("a"))
   end)
 
+  -- Without that a receiver would grow by an item for each message.
+  it("lets go of what has expired and is never asked for", function()
+    local store = memory.new { now_ms = function() return now_ms end }
+    store:put("stays", "1")
+    for i = 1, 20000 do
+      store:add("passes" .. i, ("x"):rep(100) .. i, { ttl_s = 1 })
+      now_ms = now_ms + 10
+    end
+    collectgarbage()
+    collectgarbage()
+    local before = collectgarbage("count")
+    assert.equal("1", store:get("stays"))
+    store:close()
+    collectgarbage()
+    collectgarbage()
+    assert.is_true(before - collectgarbage("count") < 500) -- 20000 items would be over 3000 KiB
+  end)
+
   it("runs by the system's clock when none is given", function()
     local store = memory.new()
     store:put("a", "1", { ttl_s = 3600 })

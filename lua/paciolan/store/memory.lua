@@ -10,6 +10,22 @@ local new_store = contract.class("paciolan.store.memory")
 local backend = {}
 backend.__index = backend
 
+-- An expired item that nobody asks for again is dropped when this many were written since the last look at all of them,
+-- or as many as there were then. So a write costs the same on average, however many there are.
+local SWEEP_AFTER = 1000
+
+local function sweep(self)
+  local now_ms, count = self.now_ms(), 0
+  for key, item in pairs(self.items) do
+    if item.expires_at_ms and item.expires_at_ms <= now_ms then
+      self.items[key] = nil
+    else
+      count = count + 1
+    end
+  end
+  self.writes_left = math.max(SWEEP_AFTER, count)
+end
+
 -- The live item under a key; an expired one is dropped on the way.
 local function item_of(self, key)
   local item = self.items[key]
@@ -26,6 +42,10 @@ function backend:get(key)
 end
 
 function backend:put(key, value, ttl_ms)
+  self.writes_left = self.writes_left - 1
+  if self.writes_left == 0 then
+    sweep(self)
+  end
   self.items[key] = { value = value, expires_at_ms = ttl_ms and self.now_ms() + ttl_ms or nil }
   return true
 end
@@ -85,7 +105,9 @@ end
 -- @tparam ?table options `now_ms`: a function that gives unix milliseconds, for tests
 -- @treturn table the store
 function memory.new(options)
-  return new_store(setmetatable({ items = {}, now_ms = options and options.now_ms or core.now_ms }, backend))
+  return new_store(setmetatable({
+    items = {}, writes_left = SWEEP_AFTER, now_ms = options and options.now_ms or core.now_ms,
+  }, backend))
 end
 
 return memory

@@ -1,0 +1,332 @@
+--- The options of a receiver, checked once. Whatever is wrong with them raises when the receiver is made.
+-- @module paciolan.receiver.settings
+local core = require "paciolan.core"
+local errors = require "paciolan.errors"
+
+local settings = {}
+
+-- Errors point at the line that called `paciolan.receiver`, which is a tail call of the function that calls `read`.
+local CALLER = 3
+
+-- A path that is a secret has at least so many characters after its last slash.
+local LEAST_SECRET = 16
+local TOPIC = "^arn:aws[%l%-]*:sns:[%l%d%-]+:" .. ("%d"):rep(12) .. ":([%w_%-]+)$"
+local MAX_TOPIC_NAME = 256
+local LONGEST_S = 100 * 366 * 24 * 60 * 60
+
+local function fail(message, ...)
+  error("paciolan.receiver: " .. message:format(...), 0)
+end
+
+-- --- single values ------------------------------------------------------------------------------------------------
+
+local function a_function(value)
+  return type(value) == "function", "a function"
+end
+
+local function a_boolean(value)
+  return type(value) == "boolean", "a boolean"
+end
+
+local function a_table(value)
+  return type(value) == "table", "a table"
+end
+
+local function text(value)
+  return type(value) == "string" and value ~= "", "a string that is not empty"
+end
+
+local function any_text(value)
+  return type(value) == "string", "a string"
+end
+
+local function is_whole(value, least, most)
+  return type(value) == "number" and value >= least and value <= most and value == math.floor(value)
+end
+
+local function seconds_from(least)
+  return function(value)
+    return is_whole(value, least, LONGEST_S), ("a whole number of seconds from %d"):format(least)
+  end
+end
+
+local function bytes(value)
+  return is_whole(value, 1024, 64 * 1024 * 1024), "a whole number of bytes from 1024 to 67108864"
+end
+
+local function count(value)
+  return is_whole(value, 1, 100000), "a whole number from 1"
+end
+
+local function a_mode(value)
+  return value == "envelope" or value == "raw" or value == "direct", '"envelope", "raw" or "direct"'
+end
+
+-- It stands between quotes in a header.
+local function a_realm(value)
+  return type(value) == "string" and core.is_header_value(value) and not value:find('["\\]'),
+    "printable ASCII without quotes and backslashes"
+end
+
+local function a_path(value)
+  return type(value) == "string" and value:find("^/[%w%-._~/%%:@!$&'()*+,;=]*$") ~= nil,
+    "a path that begins with / and holds no query"
+end
+
+local function has_methods(value, names)
+  local is_object = type(value) == "table" or type(value) == "userdata"
+  for _, name in ipairs(names) do
+    is_object = is_object and type(value[name]) == "function"
+  end
+  return is_object
+end
+
+local function a_store(value)
+  return has_methods(value, { "get", "put", "add", "replace", "remove" }),
+    "a store with get, put, add, replace and remove"
+end
+
+local function a_transport(value)
+  return has_methods(value, { "send", "sleep" }), "a transport with send and sleep"
+end
+
+-- Every option: its check and its default.
+local known = {
+  mode = { a_mode, default = "envelope" },
+  basic_auth = { a_table },
+  realm = { a_realm, default = "paciolan" },
+  topics = { a_table },
+  confirm_subscriptions = { a_boolean },
+  store = { a_store },
+  clock = { a_function, default = os.time },
+  max_age_s = { seconds_from(1), default = 3600 },
+  clock_skew_s = { seconds_from(0), default = 300 },
+  max_body_bytes = { bytes, default = 2 * 1024 * 1024 },
+  path = { a_path },
+  reserve_s = { seconds_from(1), default = 20 },
+  remember_s = { seconds_from(1), default = 86400 },
+  intermediates = { text },
+  roots = { text },
+  fetch_certificate = { a_function },
+  confirm = { a_function },
+  transport = { a_transport },
+  proxy = { any_text },
+  ca_file = { text },
+  connect_to = { a_table },
+  certificates = { a_table, default = {} },
+  callback = { a_table },
+  duplicate_key = { a_function },
+  on_event = { a_function },
+  on_seat = { a_function },
+  on_message = { a_function },
+  on_callback = { a_function },
+  on_alarm = { a_function },
+  on_report = { a_function },
+  quarantine = { a_function },
+  silence_s = { seconds_from(1) },
+  certificate_warning_s = { seconds_from(1), default = 30 * 24 * 60 * 60 },
+}
+
+local known_of = {
+  certificates = {
+    max = { count, default = 64 },
+    ttl_s = { seconds_from(1), default = 86400 },
+    negative_ttl_s = { seconds_from(1), default = 30 },
+    novel_per_minute = { count, default = 6 },
+  },
+  callback = { path = { a_path }, basic_auth = { a_table } },
+  topic = {
+    arn = { text },
+    min_version = { function(value) return value == 1 or value == 2, "1 or 2" end, default = 1 },
+    confirm = { a_boolean },
+  },
+}
+
+local function names_of(rules)
+  local names = {}
+  for name in pairs(rules) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  return table.concat(names, ", ")
+end
+
+-- Checks a table of options, and returns a copy with the defaults filled in. `prefix` stands before the names.
+local function read_table(given, rules, prefix)
+  for name in pairs(given) do
+    if not rules[name] then
+      fail("unknown option %s%s; known are %s", prefix, errors.shown(name), names_of(rules))
+    end
+  end
+  local result = {}
+  for name, rule in pairs(rules) do
+    local value = given[name]
+    if value == nil then
+      value = rule.default
+    else
+      local ok, wanted = rule[1](value)
+      if not ok then
+        fail("%s%s must be %s", prefix, name, wanted)
+      end
+    end
+    result[name] = value
+  end
+  return result
+end
+
+-- --- credentials --------------------------------------------------------------------------------------------------
+
+local PAIR = { user = true, password = true }
+
+-- RFC 7617: the user's name ends at the first colon, and neither part holds control characters.
+local function is_pair(pair)
+  if type(pair) ~= "table" then
+    return false
+  end
+  for name in pairs(pair) do
+    if not PAIR[name] then
+      return false
+    end
+  end
+  return text(pair.user) and text(pair.password) and not pair.user:find("[:%c]") and not pair.password:find("%c")
+end
+
+-- Basic credentials as a matcher of the core.
+local function read_basic(given, place)
+  local pairs_of = given.user == nil and given.password == nil and given or { given }
+  local are_pairs = #pairs_of == 1 or #pairs_of == 2
+  for key, pair in pairs(pairs_of) do
+    are_pairs = are_pairs and type(key) == "number" and is_pair(pair)
+  end
+  if not are_pairs then
+    fail("%s must be { user =, password = } or a list of two such pairs; neither part may be empty or hold control"
+      .. " characters, and the user no colon", place)
+  end
+  return core.basic(pairs_of)
+end
+
+-- --- topics -------------------------------------------------------------------------------------------------------
+
+--- Is the text the ARN of a standard topic? FIFO topics do not deliver over HTTP.
+-- @param value
+-- @treturn boolean
+function settings.is_topic(value)
+  local name = type(value) == "string" and value:match(TOPIC)
+  return name ~= nil and name ~= false and #name <= MAX_TOPIC_NAME
+end
+
+-- Floors are what the core takes, `{ [arn] = lowest version }`; the second table says which topics are confirmed.
+local function read_topics(options)
+  local floors, confirms = {}, {}
+  for place, given in pairs(options.topics) do
+    if type(place) ~= "number" then
+      fail("topics must be a list")
+    elseif type(given) ~= "table" then
+      given = { arn = given }
+    end
+    local topic = read_table(given, known_of.topic, "topics: ")
+    if not settings.is_topic(topic.arn) then
+      fail("topics: each must be the ARN of a standard topic, arn:aws:sns:REGION:ACCOUNT:NAME")
+    elseif floors[topic.arn] then
+      fail("topics: one is there twice")
+    end
+    floors[topic.arn] = topic.min_version
+    confirms[topic.arn] = topic.confirm
+    if topic.confirm == nil then
+      confirms[topic.arn] = options.confirm_subscriptions == true
+    end
+  end
+  return floors, confirms
+end
+
+-- --- what belongs together ----------------------------------------------------------------------------------------
+
+-- Which modes take an option; the others would ignore it.
+local only_in = {
+  topics = { envelope = true, raw = true }, confirm_subscriptions = { envelope = true },
+  duplicate_key = { direct = true }, intermediates = { envelope = true }, roots = { envelope = true },
+  fetch_certificate = { envelope = true }, confirm = { envelope = true },
+}
+
+local function check_mode(given, options)
+  for name, modes in pairs(only_in) do
+    if given[name] ~= nil and not modes[options.mode] then
+      fail("%s has no meaning in mode %s", name, options.mode)
+    end
+  end
+  if options.mode == "envelope" and (not options.topics or next(options.topics) == nil) then
+    fail("topics must name at least one topic: anybody can make Amazon sign a message of a topic of his own")
+  elseif options.mode ~= "envelope" and not options.basic_auth then
+    fail("mode %s needs basic_auth, for nothing else protects such messages", options.mode)
+  end
+end
+
+local function check_handlers(options)
+  if not (options.on_event or options.on_seat or options.on_message) then
+    fail("at least one of on_event, on_seat and on_message is needed")
+  elseif (options.callback == nil) ~= (options.on_callback == nil) then
+    fail("callback and on_callback belong together")
+  end
+end
+
+-- A repeat is known for what it is as long as its timestamp lets it in.
+local function check_times(options)
+  local window_s = options.max_age_s + 2 * options.clock_skew_s
+  if options.mode == "envelope" and options.remember_s < window_s then
+    fail("remember_s must be at least max_age_s + 2 * clock_skew_s, which is %d", window_s)
+  end
+end
+
+local function check_transport(options)
+  if options.transport and (options.proxy or options.ca_file or options.connect_to) then
+    fail("proxy, ca_file and connect_to are options of the receiver's own transport, and not of the given one")
+  end
+end
+
+local function read_callback(options)
+  local callback = read_table(options.callback, known_of.callback, "callback.")
+  if not callback.path then
+    fail("callback.path is required")
+  elseif callback.path == options.path then
+    fail("callback.path must be another path than that of the messages")
+  elseif not callback.basic_auth and #callback.path:match("[^/]*$") < LEAST_SECRET then
+    fail("callback: either basic_auth, or a path whose last part is a secret of at least %d characters", LEAST_SECRET)
+  end
+  callback.basic = callback.basic_auth and read_basic(callback.basic_auth, "callback.basic_auth")
+  return callback
+end
+
+local function read(given)
+  if type(given) ~= "table" then
+    fail("a table of options is expected, not %s", type(given))
+  end
+  local options = read_table(given, known, "")
+  check_mode(given, options)
+  check_handlers(options)
+  check_times(options)
+  check_transport(options)
+  options.certificates = read_table(options.certificates, known_of.certificates, "certificates.")
+  options.basic = options.basic_auth and read_basic(options.basic_auth, "basic_auth")
+  options.callback = options.callback and read_callback(options)
+  if options.topics then
+    options.floors, options.confirms = read_topics(options)
+  end
+  -- The core keeps the credentials as digests; nothing else needs them.
+  options.basic_auth = nil
+  return options
+end
+
+--- Reads the options of `paciolan.receiver`.
+-- @tparam table given
+-- @treturn table a copy with all defaults; `basic` is a matcher of the core, `floors` `{ [arn] = lowest version }` and
+-- `confirms` `{ [arn] = whether its subscriptions are confirmed }`
+-- @raise for whatever is wrong, at the line of the caller's caller
+function settings.read(given)
+  local ok, result = pcall(read, given)
+  if not ok then
+    error(result, CALLER)
+  end
+  return result
+end
+
+return settings
