@@ -8,7 +8,7 @@ local core = require "paciolan.core"
 
 local cli = {}
 
-local COMMANDS = { "login", "sandbox" }
+local COMMANDS = { "listen", "login", "sandbox", "trigger" }
 
 local EPILOG = [[
 Environment:

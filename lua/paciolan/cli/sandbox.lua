@@ -34,6 +34,16 @@ function command.describe(parser)
   number("--pending-polls", "<number>", "How many polls of an order or transfer answer PENDING."):default("0")
   number("--extra-seats", "<number>", "Seats of one more event, to try large batches."):default("0")
   sub:option("--faults", "Random faults, such as 'reset=after@0.1, tickets.lock:status=503@0.2'."):argname("<plan>")
+  number("--redelivery-ms", "<number>", "Milliseconds between a failed delivery of a message and the next attempt.")
+    :default("20000")
+  number("--redelivery-tries", "<number>", "How often a delivery is tried again."):default("3")
+  sub:option("--subscribe", "Send all messages to this URL of this machine."):argname("<url>")
+  sub:option("--subscribe-mode", "Their form: envelope, raw or direct."):argname("<mode>"):default("envelope")
+  sub:option("--subscribe-auth-file", "File with user:password for that URL, in one line."):argname("<path>")
+  number("--sns-port", "<number>", "Port of the TLS listener that stands for Amazon SNS; by default it opens when it "
+    .. "is needed, on any free one.")
+  sub:option("--sns-key-dir", "Folder that keeps the keys that sign envelopes."):argname("<path>")
+  sub:option("--delivery-ca-file", "PEM file of roots for https receivers."):argname("<path>")
   sub:option("--ready-file", "Write the base URL to this file once the port is open."):argname("<path>")
   sub:flag("-q --quiet", "Do not print one line per request.")
   -- For programs that start a sandbox of their own: it ends when that process is not its parent any more.
@@ -95,7 +105,7 @@ local function exposure(host)
 end
 
 local function start_text(sandbox, host)
-  local url = base_url(sandbox, host)
+  local url, program = base_url(sandbox, host), require("paciolan.cli.terminal").program()
   return string.format([[
 The sandbox listens on %s   (seed %q, stop with Ctrl-C)
 %s
@@ -108,8 +118,12 @@ MyAccount listings to try:
 %s
   … and %d more: curl %s/_sandbox/world
 
+Messages, as the service pushes them; each line in a terminal of its own:
+  %s listen --sandbox %s
+  %s trigger seats.unlock --url %s
+
 ]], url, sandbox.seed, exposure(host), url, exports(sandbox, url), listings(sandbox),
-    #sandbox.inventory.listings - SHOWN_LISTINGS, url)
+    #sandbox.inventory.listings - SHOWN_LISTINGS, url, program, url, program, url)
 end
 
 -- Paths come from clients: nothing that could steer a terminal is printed.
@@ -137,6 +151,8 @@ local function new_sandbox(arguments, streams)
     token_lifetime_s = arguments.token_lifetime, refresh_token_lifetime_s = arguments.refresh_token_lifetime,
     code_lifetime_s = arguments.code_lifetime, pending_polls = arguments.pending_polls, stop_on_signals = true,
     extra_seats = arguments.extra_seats, faults = arguments.faults,
+    redelivery_ms = arguments.redelivery_ms, redelivery_tries = arguments.redelivery_tries,
+    sns_port = arguments.sns_port, sns_key_dir = arguments.sns_key_dir, delivery_ca_file = arguments.delivery_ca_file,
     on_request = not arguments.quiet and function(entry)
       streams.out:write(access_line(entry))
       streams.out:flush()
@@ -154,13 +170,49 @@ end
 
 local OPTION_OF = { port = "--port", host = "--host", token_lifetime_s = "--token-lifetime",
   refresh_token_lifetime_s = "--refresh-token-lifetime", code_lifetime_s = "--code-lifetime",
-  pending_polls = "--pending-polls", extra_seats = "--extra-seats", faults = "--faults" }
+  pending_polls = "--pending-polls", extra_seats = "--extra-seats", faults = "--faults",
+  redelivery_ms = "--redelivery-ms", redelivery_tries = "--redelivery-tries", sns_port = "--sns-port",
+  sns_key_dir = "--sns-key-dir", delivery_ca_file = "--delivery-ca-file" }
 
 -- What the sandbox raises is a value that it cannot use. Its names for options become those of the command line.
 local function refuse(streams, raised)
   local message = tostring(raised):gsub("^[^:]+:%d+: ", ""):gsub("^[%w_]+", OPTION_OF)
   fail(streams, message .. "\nTry: paciolan sandbox --help")
   return 2
+end
+
+-- Returns user and password of the first line of a file, or nil and what is wrong.
+local function read_auth_file(path)
+  local file, problem = io.open(path, "r")
+  if not file then
+    return nil, "cannot read it: " .. problem:gsub("^.*: ", "")
+  end
+  local user, password = (file:read("*l") or ""):match("^([^:]+):(.*)$")
+  file:close()
+  if not user then
+    return nil, "its first line must be user:password"
+  end
+  return user, password
+end
+
+-- Returns true, or nil and the exit code.
+local function subscribe(sandbox, arguments, streams)
+  local user, password
+  if arguments.subscribe_auth_file then
+    user, password = read_auth_file(arguments.subscribe_auth_file)
+    if not user then
+      return nil, fail(streams, "--subscribe-auth-file: " .. password)
+    end
+  end
+  for _, topic in ipairs(arguments.subscribe and { "events", "seats" } or {}) do
+    local ok, rule = sandbox.publisher:subscribe { url = arguments.subscribe, topic = topic,
+      mode = arguments.subscribe_mode, user = user, password = password }
+    if not ok then
+      fail(streams, "--subscribe: " .. rule)
+      return nil, 2
+    end
+  end
+  return true
 end
 
 -- Returns the sandbox, or nil and the exit code.
@@ -202,6 +254,12 @@ function command.run(arguments, streams)
   end
   local sandbox, code = open(arguments, streams)
   if not sandbox then
+    return code
+  end
+  local is_subscribed
+  is_subscribed, code = subscribe(sandbox, arguments, streams)
+  if not is_subscribed then
+    sandbox:close()
     return code
   end
   if arguments.ready_file then

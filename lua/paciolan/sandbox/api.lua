@@ -14,6 +14,7 @@ local control = require "paciolan.sandbox.api.control"
 local faults = require "paciolan.sandbox.faults"
 local json = require "paciolan.sandbox.json"
 local judge = require "paciolan.sandbox.judge"
+local messaging = require "paciolan.sandbox.api.messaging"
 local text = require "paciolan.sandbox.text"
 local tickets = require "paciolan.sandbox.api.tickets"
 local transfers = require "paciolan.sandbox.api.transfers"
@@ -52,6 +53,20 @@ local ROUTES = {
   { "POST", "/_sandbox/tokens/code", "sandbox.code", control.code, is_control = true },
   { "POST", "/_sandbox/tokens/expire", "sandbox.expire", control.expire, is_control = true },
   { "POST", "/_sandbox/tokens/revoke", "sandbox.revoke", control.revoke, is_control = true },
+  { "GET", "/_sandbox/subscriptions", "sandbox.subscriptions", messaging.subscriptions, is_control = true },
+  { "POST", "/_sandbox/subscriptions", "sandbox.subscribe", messaging.subscribe, is_control = true },
+  { "GET", "/_sandbox/subscriptions/{}", "sandbox.subscription", messaging.subscription, is_control = true },
+  { "DELETE", "/_sandbox/subscriptions/{}", "sandbox.unsubscribe", messaging.unsubscribe, is_control = true },
+  { "POST", "/_sandbox/publish", "sandbox.publish", messaging.publish, is_control = true },
+  { "GET", "/_sandbox/publish/plan", "sandbox.publish_plan", messaging.show_plan, is_control = true },
+  { "POST", "/_sandbox/publish/plan", "sandbox.set_publish_plan", messaging.set_plan, is_control = true },
+  { "DELETE", "/_sandbox/publish/plan", "sandbox.clear_publish_plan", messaging.clear_plan, is_control = true },
+  { "POST", "/_sandbox/trigger", "sandbox.trigger", messaging.trigger, is_control = true },
+  { "GET", "/_sandbox/deliveries", "sandbox.deliveries", messaging.deliveries, is_control = true },
+  { "GET", "/_sandbox/deliveries/{}", "sandbox.deliveries_of", messaging.deliveries_of, is_control = true },
+  { "GET", "/_sandbox/messages", "sandbox.messages", messaging.messages, is_control = true },
+  { "GET", "/_sandbox/sns", "sandbox.sns", messaging.sns, is_control = true },
+  { "POST", "/_sandbox/sns/rotate", "sandbox.rotate_sns_key", messaging.rotate, is_control = true },
 }
 
 --- The operations of the service, as a set of their names.

@@ -38,7 +38,8 @@ end
 local OPTIONS = {
   seed = "--seed", port = "--port", token_lifetime_s = "--token-lifetime", pending_polls = "--pending-polls",
   extra_seats = "--extra-seats", faults = "--faults", refresh_token_lifetime_s = "--refresh-token-lifetime",
-  code_lifetime_s = "--code-lifetime",
+  code_lifetime_s = "--code-lifetime", redelivery_ms = "--redelivery-ms", redelivery_tries = "--redelivery-tries",
+  sns_port = "--sns-port", sns_key_dir = "--sns-key-dir", delivery_ca_file = "--delivery-ca-file",
 }
 
 -- The child's whole program. Its search paths stand in it, since the environment has more than one name for them.
@@ -95,8 +96,9 @@ end
 
 --- Starts a sandbox and waits until it listens.
 -- @tparam[opt] table options `seed`, `port` (default: any free one), `token_lifetime_s`, `refresh_token_lifetime_s`,
--- `code_lifetime_s`, `pending_polls`, `extra_seats`, `faults` (a plan of random faults, see docs/sandbox.md), `verbose`
--- (one line per request, which `stop` returns; not for long runs, since nobody reads the pipe)
+-- `code_lifetime_s`, `pending_polls`, `extra_seats`, `faults` (a plan of random faults, see docs/sandbox.md),
+-- `redelivery_ms`, `redelivery_tries`, `sns_port`, `sns_key_dir`, `delivery_ca_file`, `verbose` (one line per request,
+-- which `stop` returns; not for long runs, since nobody reads the pipe)
 -- @treturn Box `base_url`, `port`, `pid`, `application_id`, `api_key`, `channel_code`, `organization_id`, `user_agent`,
 -- `auth_code`. Raises with the child's output when it does not start.
 function child.start(options)
@@ -155,6 +157,64 @@ function Box:new_auth_code()
   return self:control("POST", "/_sandbox/tokens/code").code
 end
 
+local function accepted(body, status)
+  if status ~= 200 then
+    error("the sandbox refused: " .. tostring(body.error and body.error.developerMessage), 3)
+  end
+  return body
+end
+
+--- Subscribes a URL of this machine to messages.
+-- @tparam table subscription `url`, `topic` (`events` or `seats`), `mode`, `signature_version`, `user`, `password`,
+-- `confirmed`, see docs/sandbox.md
+-- @treturn table the subscription, with its `id` and `arn`. Raises when it is refused.
+function Box:subscribe(subscription)
+  return accepted(self:control("POST", "/_sandbox/subscriptions", subscription))
+end
+
+--- Publishes messages.
+-- @tparam table what `topic` or `entity`; one of `body`, `bodies` and `items`; what is to go wrong, see
+-- docs/sandbox.md
+-- @treturn table `messages`, their ids, and `deliveries`, how many wait. Raises when it is refused.
+function Box:publish(what)
+  return accepted(self:control("POST", "/_sandbox/publish", what))
+end
+
+--- Makes something happen that is published, such as `{ what = "seats.unlock", token = … }`.
+-- @tparam table what see docs/sandbox.md
+-- @treturn table as of `publish`
+function Box:trigger(what)
+  return accepted(self:control("POST", "/_sandbox/trigger", what))
+end
+
+--- What became of what was published.
+-- @tparam[opt=100] number limit how many deliveries to list, the newest ones
+-- @treturn table `deliveries`, `counts` by state, `attempts`, `waiting`
+function Box:deliveries(limit)
+  return accepted(self:control("GET", ("/_sandbox/deliveries?limit=%d"):format(limit or 100)))
+end
+
+local function write_root(pem)
+  local path = os.tmpname()
+  local file = assert(io.open(path, "wb"))
+  assert(file:write(pem))
+  assert(file:close())
+  return path
+end
+
+--- What a receiver of envelopes must know of the sandbox's own Amazon SNS. The first call opens its listener and makes
+-- its keys, which takes a moment.
+-- @treturn table `topics`, the ARNs by name; `roots`, PEM text of the root of the signing certificates; and for the
+-- transport that fetches certificates and confirms: `ca_file`, a file with the same root, which `stop` removes, and
+-- `connect_to`, which says where the host is found. Also `host` and `certificate_url`.
+function Box:sns()
+  local view = accepted(self:control("GET", "/_sandbox/sns"))
+  self._root_file = self._root_file or write_root(view.root)
+  return { topics = view.topics, roots = view.root, ca_file = self._root_file, host = view.host,
+    connect_to = { [view.host .. ":443"] = view.connectTo }, certificate_url = view.certificateUrl,
+    requests = view.requests }
+end
+
 --- Ends the child and waits for it. May be called more than once.
 -- @treturn ?string what it printed since it was ready; nil when it was stopped before
 function Box:stop()
@@ -169,6 +229,9 @@ function Box:stop()
   self._transport:close()
   local output = pipe:read("*a")
   pipe:close()
+  if self._root_file then
+    os.remove(self._root_file)
+  end
   return output
 end
 

@@ -71,4 +71,17 @@ function Stream:text(length, alphabet)
   return text
 end
 
+--- Draws a UUID of version 4.
+-- @treturn string in lower case
+function Stream:uuid()
+  local parts = {}
+  for i = 1, 8 do
+    parts[i] = string.format("%04x", self:below(65536))
+  end
+  parts[4] = "4" .. parts[4]:sub(2)
+  parts[5] = string.format("%x", 8 + self:below(4)) .. parts[5]:sub(2)
+  return parts[1] .. parts[2] .. "-" .. parts[3] .. "-" .. parts[4] .. "-" .. parts[5] .. "-" .. parts[6] .. parts[7]
+    .. parts[8]
+end
+
 return ids

@@ -10,12 +10,14 @@
 -- @module paciolan.sandbox
 
 local api = require "paciolan.sandbox.api"
+local core = require "paciolan.core"
 local faults = require "paciolan.sandbox.faults"
 local ids = require "paciolan.sandbox.ids"
 local inventory = require "paciolan.sandbox.inventory"
 local json = require "paciolan.sandbox.json"
 local ledger = require "paciolan.sandbox.ledger"
 local processes = require "paciolan.sandbox.processes"
+local publisher = require "paciolan.sandbox.publisher"
 local tokens = require "paciolan.sandbox.tokens"
 local transfers = require "paciolan.sandbox.api.transfers"
 
@@ -25,6 +27,8 @@ local Sandbox = {}
 Sandbox.__index = Sandbox
 
 local STEP_MS = 1000 -- how long run waits at a time before it looks at the clock again
+local BUSY_MS = 2 -- how long requests may wait while deliveries are waited for
+local SHARED_MS = 5 -- how long each of two servers may be waited for while the other is not looked at
 
 local LONGEST_LIFE_S = 10 * 365 * 86400
 
@@ -37,10 +41,13 @@ local OPTIONS = {
   { "pending_polls", 0, 0, 999 }, -- how many polls of an order or transfer answer PENDING
   { "pending_s", 60, 0, 86400 }, -- after that long it ends without being polled
   { "order_http_status", 200, 200, 201 }, -- both are documented for complete-order
+  { "redelivery_ms", 20000, 0, 3600000 }, -- between a failed delivery of a message and the next attempt
+  { "redelivery_tries", 3, 0, 100 }, -- how often it is tried again
 }
 
 local KNOWN = { seed = "string", host = "string", port = "number", clock = "function", on_request = "function",
-  on_error = "function", stop_on_signals = "boolean", extra_seats = "number", faults = "string" }
+  on_error = "function", stop_on_signals = "boolean", extra_seats = "number", faults = "string", sns_port = "number",
+  sns_key_dir = "string", delivery_ca_file = "string" }
 for _, row in ipairs(OPTIONS) do
   KNOWN[row[1]] = "number"
 end
@@ -63,6 +70,18 @@ local function check_option(row, value)
 end
 
 local EXTRA_SEATS = { "extra_seats", 0, 0, 100000 }
+local SNS_PORT = { "sns_port", 0, 0, 65535 }
+
+-- The clock of the messages is not moved by control calls: those let tokens expire, while receivers go by the
+-- machine's.
+local function precise_time()
+  return core.now_ms() / 1000
+end
+
+local function new_publisher(self, options)
+  return publisher.new { seed = self.seed, now = options.clock or precise_time, settings = self.options,
+    ca_file = options.delivery_ca_file, key_dir = options.sns_key_dir, on_error = options.on_error }
+end
 
 --- Makes a sandbox. The world, every id and every token follow from the seed.
 -- @tparam[opt] table options
@@ -77,6 +96,13 @@ local EXTRA_SEATS = { "extra_seats", 0, 0, 100000 }
 -- @tparam[opt=60] number options.pending_s
 -- @tparam[opt=200] number options.order_http_status 200 or 201
 -- @tparam[opt=0] number options.extra_seats seats of one more event, 129:FB30:FB03
+-- @tparam[opt=20000] number options.redelivery_ms between a failed delivery of a message and the next attempt
+-- @tparam[opt=3] number options.redelivery_tries how often a delivery is tried again
+-- @tparam[opt=0] number options.sns_port of the TLS listener that stands for Amazon SNS, on 127.0.0.1; 0 for any free
+-- one
+-- @tparam[opt] string options.sns_key_dir a folder that keeps the keys of that; without one they are made anew each
+-- time
+-- @tparam[opt] string options.delivery_ca_file PEM file of roots for https receivers, used instead of the system's
 -- @tparam[opt] string options.faults a plan of random faults, see `paciolan.sandbox.faults`
 -- @tparam[opt] function options.on_request called after each request with `method`, `path`, `operation`, `status` (nil
 -- when there is to be no answer), `request_id` and `fault` in a table
@@ -90,6 +116,7 @@ function sandbox.new(options)
     seed = options.seed or "paciolan", options = {}, _host = options.host or "127.0.0.1", _port = options.port or 0,
     _clock = options.clock or os.time, _on_request = options.on_request, _on_error = options.on_error,
     _stop_on_signals = options.stop_on_signals, _parked = {}, _extra_seats = options.extra_seats or EXTRA_SEATS[2],
+    _sns_port = options.sns_port or SNS_PORT[2], _opens_sns = options.sns_port ~= nil,
   }, Sandbox)
   for _, row in ipairs(OPTIONS) do
     local value = options[row[1]] == nil and row[2] or options[row[1]]
@@ -99,7 +126,7 @@ function sandbox.new(options)
     end
     self.options[row[1]] = value
   end
-  local wrong = check_option(EXTRA_SEATS, self._extra_seats)
+  local wrong = check_option(EXTRA_SEATS, self._extra_seats) or check_option(SNS_PORT, self._sns_port)
   if wrong then
     error(wrong, 2)
   end
@@ -108,12 +135,14 @@ function sandbox.new(options)
   if not ok then
     error("faults: " .. rule, 2)
   end
+  self.publisher = new_publisher(self, options)
   self:reset()
   return self
 end
 
 --- Puts the world, the tokens, the ledger and the clock back to the start. The
--- options and the plan of faults stay as they are; no single fault waits any more.
+-- options, the plan of faults, the subscriptions and the plan of wrong deliveries stay as they are; no single fault
+-- and no delivery waits any more.
 function Sandbox:reset()
   local function now()
     return self:now()
@@ -124,7 +153,10 @@ function Sandbox:reset()
   self.inventory = inventory.new(self.seed, self._extra_seats)
   self.tokens = tokens.new(self.seed, now, self.options.code_lifetime_s)
   self.ledger = ledger.new(now)
-  self.processes = processes.new(self.seed, now)
+  self.processes = processes.new(self.seed, now, function(process)
+    self.publisher:call_back(process.callback_url, process.body)
+  end)
+  self.publisher:reset()
   self.transfers = transfers.new_store()
   self._credentials = {
     application_id = "com.mycompany.myapp", channel_code = "my-application", organization_id = "129",
@@ -232,6 +264,8 @@ function Sandbox:handle(request)
   return answer
 end
 
+-- --- on sockets ----------------------------------------------------------------------------------------------------
+
 --- Opens the port.
 -- @treturn Sandbox itself
 -- @treturn[2] nil
@@ -244,7 +278,24 @@ function Sandbox:listen()
     return nil, message
   end
   self._server = server
+  if self._opens_sns then
+    local ok, problem = pcall(self.open_sns, self)
+    if not ok then
+      self:close()
+      return nil, "sns_port: " .. tostring(problem)
+    end
+  end
   return self
+end
+
+--- Opens the TLS listener that stands for the host of Amazon SNS, unless it is open. Raises when that cannot be done.
+-- @treturn ?string its address and port; nil as long as the sandbox does not listen itself
+function Sandbox:open_sns()
+  if self._server and not self._sns_server then
+    self._sns_server = assert(require("paciolan.httpd").listen { host = "127.0.0.1", port = self._sns_port,
+      tls = self.publisher.sns.keys:host() })
+  end
+  return self._sns_server and string.format("127.0.0.1:%d", self._sns_server:port())
 end
 
 --- @treturn number the port it listens on
@@ -290,14 +341,8 @@ local function patience(self, timeout_ms)
   return timeout_ms
 end
 
---- Waits for a request and answers it, or sends delayed answers whose time has come. A delayed answer keeps nobody
--- else waiting.
--- @tparam[opt=0] number timeout_ms
--- @treturn boolean true when there was something to do
--- @treturn[2] nil when there was not
--- @treturn[2] ?string `stopped` when a signal asked to end
-function Sandbox:step(timeout_ms)
-  local request, why = self._server:next(patience(self, timeout_ms or 0))
+local function serve(self, timeout_ms)
+  local request, why = self._server:next(timeout_ms)
   local answer = request and self:handle(request)
   if answer and answer.delay_ms then
     self._parked[#self._parked + 1] =
@@ -305,10 +350,68 @@ function Sandbox:step(timeout_ms)
   elseif answer then
     send(self, request, answer)
   end
-  if send_due(self) or request then
-    return true
+  return request ~= nil, why
+end
+
+local SNS_FAULT = { status = 500, headers = {}, body = "" }
+
+-- A fault in the sandbox must not end it here either.
+local function serve_sns(self, timeout_ms)
+  local request = self._sns_server:next(timeout_ms)
+  if not request then
+    return false
   end
-  return nil, why
+  local ok, answer = pcall(self.publisher.sns.handle, self.publisher.sns, request, self.publisher)
+  if not ok and self._on_error then
+    self._on_error(tostring(answer))
+  end
+  answer = ok and answer or SNS_FAULT
+  self._sns_server:reply(request, answer.status, answer.headers, answer.body)
+  if self._on_request then
+    self._on_request { method = request.method, path = request.path, operation = "sandbox.sns_host",
+      status = answer.status }
+  end
+  return true
+end
+
+-- One look at everything that may have to be done. A receiver may ask for the certificate while its answer is waited
+-- for here, so nothing is ever waited for alone.
+local function turn(self, left_ms)
+  local courier = self.publisher.courier
+  self.processes:settle_due()
+  local has_delivered = self.publisher:turn(math.min(left_ms, BUSY_MS))
+  local is_busy = has_delivered or courier:is_busy()
+  local wait_ms = is_busy and 0 or courier:patience_ms(patience(self, left_ms))
+  if not self._sns_server then
+    local has_served, why = serve(self, wait_ms)
+    return has_served or has_delivered, why
+  end
+  wait_ms = math.min(wait_ms, SHARED_MS)
+  local has_served, why = serve(self, wait_ms)
+  local has_helped = serve_sns(self, (has_served or why) and 0 or wait_ms)
+  return has_served or has_helped or has_delivered, why
+end
+
+--- Waits for something to do and does it: answers a request, sends delayed answers whose time has come, lets
+-- deliveries proceed. Neither a delayed answer nor a delivery keeps anybody else waiting.
+-- @tparam[opt=0] number timeout_ms
+-- @treturn boolean true when there was something to do
+-- @treturn[2] nil when there was not
+-- @treturn[2] ?string `stopped` when a signal asked to end
+function Sandbox:step(timeout_ms)
+  local left_ms = timeout_ms or 0
+  local ends_at_ms = monotonic_ms() + left_ms
+  while true do
+    local has_moved, why = turn(self, left_ms)
+    if why then -- also in the middle of many deliveries
+      return nil, why
+    elseif send_due(self) or has_moved then
+      return true
+    elseif left_ms == 0 then
+      return nil
+    end
+    left_ms = math.max(0, ends_at_ms - monotonic_ms())
+  end
 end
 
 --- Answers requests until a signal asks to end. Opens the port when `listen` was not called.
@@ -329,10 +432,11 @@ function Sandbox:run()
   return true
 end
 
---- Closes the port. May be called more than once.
+--- Closes the ports and ends what is under way. May be called more than once.
 function Sandbox:close()
-  if self._server then
-    self._server:close()
+  self.publisher:close()
+  for _, server in ipairs { self._server, self._sns_server } do
+    server:close()
   end
 end
 

@@ -12,9 +12,11 @@ Processes.__index = Processes
 
 --- @tparam string seed
 -- @tparam function now returns unix seconds
+-- @tparam function on_settled called with each process that has ended
 -- @treturn Processes
-function processes.new(seed, now)
-  return setmetatable({ _now = now, _draw = ids.stream(seed, "process ids"), _by_id = {}, _pending = {} }, Processes)
+function processes.new(seed, now, on_settled)
+  return setmetatable({ _now = now, _draw = ids.stream(seed, "process ids"), _by_id = {}, _pending = {},
+    _on_settled = on_settled }, Processes)
 end
 
 --- @treturn string an id that no process has
@@ -22,7 +24,7 @@ function Processes:new_id()
   return self._draw:text(6, ids.HEX)
 end
 
-local function settle(process)
+local function settle(self, process)
   if process.outcome == "error" then
     process.state = "ERROR"
     process.body = process.abort()
@@ -30,6 +32,8 @@ local function settle(process)
     process.state = "COMPLETE"
     process.body = process.commit()
   end
+  process.body.failure = process.failures
+  self._on_settled(process)
 end
 
 local function forget_settled(self)
@@ -44,7 +48,8 @@ end
 
 --- Starts a process.
 -- @tparam table process `id`, `kind`, `polls` (how many polls answer PENDING; with 0 it ends at once),
--- `pending_s` (it ends by itself after that long), `outcome` (`complete` or `error`), `commit` and `abort`
+-- `pending_s` (it ends by itself after that long), `failures` (the list that its body has too, or nil),
+-- `callback_url` (that its call gave, or nil), `outcome` (`complete` or `error`), `commit` and `abort`
 -- (functions that do the work and return the final body)
 -- @treturn table the process, now with `state` and, when it ended, `body`
 function Processes:start(process)
@@ -52,7 +57,7 @@ function Processes:start(process)
   process.due_at = self._now() + process.pending_s
   self._by_id[process.id] = process
   if process.polls == 0 then
-    settle(process)
+    settle(self, process)
   else
     self._pending[#self._pending + 1] = process
   end
@@ -73,17 +78,20 @@ function Processes:poll(id, kind)
     process.polls = process.polls - 1
     return process
   end
-  settle(process)
+  settle(self, process)
   forget_settled(self)
   return process
 end
 
 --- Ends every process whose time has come, oldest first.
 function Processes:settle_due()
+  if #self._pending == 0 then
+    return
+  end
   local now = self._now()
   for _, process in ipairs(self._pending) do
     if process.due_at <= now then
-      settle(process)
+      settle(self, process)
     end
   end
   forget_settled(self)

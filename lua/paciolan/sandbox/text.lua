@@ -56,4 +56,42 @@ function text.nano_date(seconds)
   return os.date("!%Y-%m-%dT%H:%M:%S", whole) .. string.format(".%09dZ", math.floor(fraction * 1e9))
 end
 
+--- `2026-03-06T19:55:38.903Z`, as Amazon SNS has it: three digits and Z, always.
+-- @tparam number seconds unix time
+function text.sns_date(seconds)
+  local whole, fraction = split(seconds)
+  return os.date("!%Y-%m-%dT%H:%M:%S", whole) .. string.format(".%03dZ", math.floor(fraction * 1000))
+end
+
+local BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+local function sextets(a, b, c)
+  local number, out = a * 65536 + (b or 0) * 256 + (c or 0), {}
+  for i = 4, 1, -1 do
+    local at = number % 64 + 1
+    out[i] = BASE64:sub(at, at)
+    number = math.floor(number / 64)
+  end
+  return out[1] .. out[2] .. (b and out[3] or "=") .. (c and out[4] or "=")
+end
+
+--- Writes bytes in base64, padded.
+-- @tparam string bytes
+-- @treturn string
+function text.base64(bytes)
+  local out = {}
+  for i = 1, #bytes, 3 do
+    out[#out + 1] = sextets(bytes:byte(i, i + 2))
+  end
+  return table.concat(out)
+end
+
+--- The value of an Authorization header.
+-- @tparam string user
+-- @tparam string password
+-- @treturn string
+function text.basic(user, password)
+  return "Basic " .. text.base64(user .. ":" .. password)
+end
+
 return text

@@ -82,11 +82,14 @@ local function commit(box, order)
   local buyer = schema.as_list(order.payload.buyer)[1]
   local email = buyer.emailAddress and buyer.emailAddress.email
   local patron = box.inventory:resolve_patron(email, buyer.firstName, buyer.lastName)
-  for _, line in ipairs(order.lines) do
+  local seats = {}
+  for i, line in ipairs(order.lines) do
     local seat = line.seat
     seat.owner, seat.lock, seat.order = patron.id, nil, nil
     seat.sale = { external_order_id = line.external_order_id, process_id = order.id }
+    seats[i] = seat
   end
+  box.publisher:seats_changed(seats, "UNLOCK")
   box.ledger:commit(order.entry.requestId, "orders.complete", order.entry.tokens)
   local offers = offers_of(box, order.lines)
   order.entry.status, order.entry.ownerId, order.entry.settledAt = "COMPLETE", patron.id, box:now()
@@ -124,6 +127,7 @@ local function start(box, call, order, failures)
   end
   return box.processes:start { id = order.id, kind = "order", polls = call.pending_polls, outcome = call.outcome,
     pending_s = box.options.pending_s, failures = #failures > 0 and failures or nil,
+    callback_url = order.callback_url,
     commit = function() return commit(box, order) end,
     abort = function() return abort(box, order) end,
   }

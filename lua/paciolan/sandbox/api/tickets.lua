@@ -68,14 +68,16 @@ function tickets.lock(box, call)
   if #free == 0 then
     return nil, answers.all_failed(failures, { sellerIds = seller_ids })
   end
-  local success = json.array()
+  local success, changed = json.array(), {}
   for i, seat in ipairs(free) do
+    changed[#changed + 1] = not seat.lock and seat or nil
     seat.lock = { listing_id = listing.externalListingId, source = call.payload.source }
     success[i] = entry_of(seat)
   end
   box.ledger:add("locks", { op = "lock", externalListingId = listing.externalListingId,
     source = call.payload.source, tokens = tokens_of(success), requestId = call.request_id })
   box.ledger:commit(call.request_id, call.operation, tokens_of(success))
+  box.publisher:seats_changed(changed, "LOCK")
   local body = { success = success, sellerIds = seller_ids }
   if #failures > 0 then
     body.failure = failures
@@ -84,7 +86,7 @@ function tickets.lock(box, call)
 end
 
 local function sort_for_unlock(box, call, wanted)
-  local success, failures, sold = json.array(), json.array(), 0
+  local success, failures, sold, changed = json.array(), json.array(), 0, {}
   for i, token in ipairs(wanted) do
     local seat = not (call.is_partial and i == #wanted) and box.inventory:seat(token) or nil
     if not seat then
@@ -93,17 +95,18 @@ local function sort_for_unlock(box, call, wanted)
       sold = sold + 1
       failures[#failures + 1] = answers.failure("token", token, "INVALID_TOKEN", seat.owner, "The seat is sold")
     else
+      changed[#changed + 1] = seat.lock and seat or nil
       seat.lock = nil
       success[#success + 1] = entry_of(seat)
     end
   end
-  return success, failures, sold
+  return success, failures, sold, changed
 end
 
 --- Opens seats again. Repeating it is harmless.
 function tickets.unlock(box, call)
   local wanted = call.payload.tokens
-  local success, failures, sold = sort_for_unlock(box, call, wanted)
+  local success, failures, sold, changed = sort_for_unlock(box, call, wanted)
   if #success == 0 and sold == #wanted then
     local refusal = answers.refusal(409, "CONFLICT", "The seats are sold.")
     refusal.body.failure = failures
@@ -113,6 +116,7 @@ function tickets.unlock(box, call)
   end
   box.ledger:add("locks", { op = "unlock", tokens = tokens_of(success), requestId = call.request_id })
   box.ledger:commit(call.request_id, call.operation, tokens_of(success))
+  box.publisher:seats_changed(changed, "UNLOCK")
   if #failures > 0 then
     return 207, { success = success, failure = failures }
   end

@@ -151,6 +151,7 @@ local function hand_over(box, record, recipient)
   for _, seat in ipairs(record.seats) do
     seat.owner = patron.id
   end
+  box.publisher:seats_changed(record.seats, "UNLOCK")
 end
 
 local function body_of(record)
@@ -201,7 +202,7 @@ local function start(box, call, plan, kind, commit, abort_body)
     seat.transfer = id
   end
   return box.processes:start { id = id, kind = kind, polls = call.pending_polls, outcome = call.outcome,
-    pending_s = box.options.pending_s,
+    pending_s = box.options.pending_s, callback_url = call.payload.asyncCallbackUrl,
     commit = function() return commit(id) end,
     abort = function()
       for _, seat in ipairs(plan.seats) do
