@@ -320,7 +320,8 @@ describe("docs/openapi.yaml", function()
         shown["spec/fixtures/" .. sample.file] = true
       end
     end
-    local pipe = assert(io.popen("find spec/fixtures -name '*.json' -not -path '*/broken/*' | LC_ALL=C sort"))
+    local pipe = assert(io.popen("find spec/fixtures -name '*.json' -not -path '*/broken/*' -not -path '*/sns/*'"
+      .. " | LC_ALL=C sort"))
     for file in pipe:lines() do
       hidden[#hidden + 1] = not shown[file] and not file:find(".message.response.", 1, true) and file or nil
     end

@@ -119,38 +119,56 @@ local function is_list(value)
   return type(value) == "table" and type(next(value)) ~= "string"
 end
 
--- A copy of the object with its documented fields read; the others are kept as they came. Or nil and the problem.
-local function read_object(fields, object, place)
-  if object == nil then
-    return nil, place .. " is required"
-  elseif not is_object(object) then
-    return nil, place .. " must be an object"
-  end
-  local result = {}
+local function copy_of(object)
+  local copy = {}
   for name, value in pairs(object) do
-    result[name] = value
+    copy[name] = value
   end
-  for _, field in ipairs(fields) do
-    local value, rule = read_field(field, object[field.name])
-    if rule then
-      return nil, ("%s/%s %s"):format(place, field.name, rule)
+  return copy
+end
+
+-- A text that is not empty is right in most fields, and stays as it is.
+local is_read_at_once = { string = true, ["string or integer"] = true }
+
+-- The object with its documented fields read, the others as they came: itself where reading changes nothing, else a
+-- copy. Or nil and the problem, which begins behind the place of the object.
+local function read_object(fields, object)
+  if object == nil then
+    return nil, " is required"
+  elseif not is_object(object) then
+    return nil, " must be an object"
+  end
+  local result = object
+  for i = 1, #fields do
+    local field = fields[i]
+    local came = object[field.name]
+    if type(came) ~= "string" or came == "" or field.values or not is_read_at_once[field.type] then
+      local value, rule = read_field(field, came)
+      if rule then
+        return nil, ("/%s %s"):format(field.name, rule)
+      elseif value ~= came then
+        result = result == object and copy_of(object) or result
+        result[field.name] = value
+      end
     end
-    result[field.name] = value
   end
   return result
 end
 
 -- A seat that cannot be told, or a state that nobody knows, must not cost the whole message: it is handed over with its
--- problem named (rows 52 and 61).
-local function judge_seat(item, place, problems)
+-- problem named (rows 52 and 61). Returns the item, or a copy that says that its state is unknown.
+local function judge_seat(item, index, problems)
   if item.seat == nil or item.seat == json.null or item.seat == "" then
-    problems[#problems + 1] = { path = place .. "/seat", rule = "required", message = "is required" }
+    local path = ("/data/seats/%d/seat"):format(index)
+    problems[#problems + 1] = { path = path, rule = "required", message = "is required" }
   end
   if not is_one_of(known_states, item.status) then
+    item = copy_of(item)
     item.status = "unknown"
-    local message = "must be " .. table.concat(known_states, " or ")
-    problems[#problems + 1] = { path = place .. "/status", rule = "values", message = message }
+    local path, message = ("/data/seats/%d/status"):format(index), "must be " .. table.concat(known_states, " or ")
+    problems[#problems + 1] = { path = path, rule = "values", message = message }
   end
+  return item
 end
 
 -- The items and their problems, or nil and why there are none.
@@ -163,14 +181,11 @@ local function read_items(entity, data)
     return nil, place .. " must be a list"
   end
   for i, entry in ipairs(list) do
-    local item_place = ("%s/%d"):format(place, i - 1)
-    local item, problem = read_object(known.fields, entry, item_place)
+    local item, problem = read_object(known.fields, entry)
     if problem then
-      return nil, problem
-    elseif entity == "seats" then
-      judge_seat(item, item_place, problems)
+      return nil, ("%s/%d%s"):format(place, i - 1, problem)
     end
-    items[i] = item
+    items[i] = entity == "seats" and judge_seat(item, i - 1, problems) or item
   end
   return items, problems
 end
@@ -210,9 +225,9 @@ local function read_message(text)
     return nil, "/data must be an object"
   end
   local metadata, items, problems
-  metadata, problem = read_object(metadata_fields, body.metadata, "/metadata")
+  metadata, problem = read_object(metadata_fields, body.metadata)
   if not metadata then
-    return nil, problem
+    return nil, "/metadata" .. problem
   end
   if items_of[metadata.messageEntity] then
     items, problems = read_items(metadata.messageEntity, body.data)
@@ -250,7 +265,7 @@ end
 -- What is kept: fields that the documents do not name, in the items and beside them; null, which is `paciolan.null`,
 -- `TBD` and absence as three different values (row 29). Nothing is compared with anything: an `accessId` is opaque
 -- (row 53). `row` and `seat` are strings in the items (row 23), and so is the organisation (row 9); `data`, `metadata`
--- and `body` hold everything as it came.
+-- and `body` hold everything as it came. An item that came as it should be is the very table that is in `data`.
 --
 -- What is kept with its problem named in `problems`: an item without `seat`, with what stands in its place (row 52); a
 -- `status` other than `LOCK` and `UNLOCK`, which is `unknown` in the item. Nobody should act on such an item, but the
