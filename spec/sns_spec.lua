@@ -193,6 +193,33 @@ describe("paciolan.sns.verify", function()
     assert(sns.verify(body, given))
     given.min_version = 3
     assert.has_error(function() sns.verify(body, given) end)
+    given.min_version = nil
+    given.now = "12"
+    assert.has_error(function() sns.verify(body, given) end)
+  end)
+
+  it("looks at the body before it looks at the certificate", function()
+    local body = sample("notification-v2-2026")
+    local given = options(body, { certificate = "junk" })
+    assert.equal("bad_json", (reason_of("{", given)))
+    assert.equal("topic_not_allowed", (reason_of(body, options(body, { certificate = "junk", topics = { "x" } }))))
+    assert.equal("bad_certificate", (reason_of(body, given)))
+    assert.equal("bad_certificate", (reason_of(body, given)))
+  end)
+
+  it("gives numbers that print the same on every Lua", function()
+    local body = sample("notification-v2-2026")
+    local envelope = assert(sns.verify(body, options(body)))
+    assert.equal("2 1772827226893", envelope.signature_version .. " " .. envelope.timestamp_ms)
+  end)
+
+  it("refuses a body of 60 MiB before it makes copies of it", function()
+    local body = (" "):rep(60 * 1024 * 1024)
+    local given = options(sample("notification-v2-2026"))
+    collectgarbage()
+    local before = collectgarbage("count")
+    assert.equal("too_large", (reason_of(body, given)))
+    assert.is_true(collectgarbage("count") - before < 1024)
   end)
 
   it("forgets certificates when there are many", function()
@@ -207,7 +234,7 @@ describe("paciolan.sns.verify", function()
     local function message_of(...)
       local arguments = { ... }
       local ok, message = pcall(function() sns.verify(arguments[1], arguments[2]) end)
-      assert.is_false(ok)
+      assert.is_false(ok, "nothing was raised")
       return message
     end
     assert.matches("sns_spec.lua:%d+: paciolan.sns.verify: the body must be a string", message_of(nil, options(body)))
@@ -220,8 +247,11 @@ describe("paciolan.sns.verify", function()
       ["option now must be a number"] = { now = "now" },
       ["option topics must name at least one topic"] = { topics = {} },
       ["topics%[1%] must be a string"] = { topics = { 5 } },
-      ["roots: must be certificates in PEM"] = { roots = "hello" },
+      ["roots: must be self%-signed certificates in PEM"] = { roots = PEM },
       ["intermediates: must be certificates in PEM"] = { intermediates = "" },
+      ["option now must be a time in seconds"] = { now = 0 / 0 },
+      ["option max_age_s must be a span in seconds"] = { max_age_s = -1 },
+      ["option clock_skew_s must be a span in seconds"] = { clock_skew_s = math.huge },
     } do
       assert.matches("sns_spec.lua:%d+: paciolan.sns.verify: " .. expected, message_of(body, options(body, changes)))
     end

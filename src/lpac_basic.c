@@ -59,7 +59,8 @@ static int basic_new(lua_State *L) {
   return 1;
 }
 
-/* basic:matches(header) -> boolean. header: the value of Authorization, or nil. */
+/* basic:matches(header) -> boolean. header: the value of Authorization, or nil.
+** Raises where nothing can be said of it. */
 static int basic_matches(lua_State *L) {
   const pac_basic *basic = luaL_checkudata(L, 1, TYPE_NAME);
   size_t length = 0;
@@ -68,7 +69,11 @@ static int basic_matches(lua_State *L) {
     luaL_checktype(L, 2, LUA_TSTRING);
     header = lua_tolstring(L, 2, &length);
   }
-  lua_pushboolean(L, pac_basic_matches(basic, header, length));
+  bool is_match;
+  if (pac_basic_match(basic, header, length, &is_match) != PAC_OK) {
+    return luaL_error(L, "OpenSSL gives no SHA-256");
+  }
+  lua_pushboolean(L, is_match);
   return 1;
 }
 

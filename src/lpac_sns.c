@@ -16,10 +16,6 @@
 #define CERTIFICATE_TYPE "paciolan.sns.certificate"
 #define MESSAGE_TYPE     "paciolan.sns.message"
 
-/* The largest body whose userdata has a size that no platform's size_t is short
-** of; pac_envelope_read stops at 2 MiB. */
-#define MAX_BODY_BYTES (64u * 1024u * 1024u)
-
 /* Longer than any URL of SNS with a token of the greatest length. */
 #define CONFIRM_URL_SIZE 2048
 
@@ -102,9 +98,19 @@ static pac_certificate *check_certificate(lua_State *L, int index) {
 static int certificate_times(lua_State *L) {
   int64_t not_before, not_after;
   pac_certificate_times(check_certificate(L, 1), &not_before, &not_after);
-  lua_pushnumber(L, (lua_Number)not_before);
-  lua_pushnumber(L, (lua_Number)not_after);
+  lpac_push_integer(L, not_before);
+  lpac_push_integer(L, not_after);
   return 2;
+}
+
+/* core.sns.is_topic(text) -> boolean: an ARN whose messages can be verified, since
+** the host of its region is known. */
+static int sns_is_topic(lua_State *L) {
+  size_t length;
+  const char *text = luaL_checklstring(L, 1, &length);
+  pac_topic topic;
+  lua_pushboolean(L, pac_topic_read(text, length, &topic) == PAC_OK);
+  return 1;
 }
 
 /* ---- messages ------------------------------------------------------------ */
@@ -155,8 +161,8 @@ static int sns_open(lua_State *L) {
   const char *body = luaL_checklstring(L, 1, &length);
   luaL_checktype(L, 2, LUA_TTABLE);
   int64_t now_ms = check_seconds(L, 3), max_age_ms = check_seconds(L, 4), skew_ms = check_seconds(L, 5);
-  if (length > MAX_BODY_BYTES) {
-    return refuse(L, "too_large", "the body is larger than any message");
+  if (length > PAC_ENVELOPE_MAX_BYTES) { /* before there are copies of it */
+    return refuse(L, "too_large", "the body is larger than 2 MiB");
   }
   lpac_message *self = message_new(L, body, length);
   pac_err err;
@@ -205,8 +211,8 @@ static void set_text(lua_State *L, const char *name, pac_text text) {
   }
 }
 
-static void set_number(lua_State *L, const char *name, lua_Number value) {
-  lua_pushnumber(L, value);
+static void set_integer(lua_State *L, const char *name, int64_t value) {
+  lpac_push_integer(L, value);
   lua_setfield(L, -2, name);
 }
 
@@ -232,8 +238,8 @@ static void push_envelope(lua_State *L, const pac_sns_message *message) {
   set_text(L, "topic_arn", e->topic_arn);
   set_text(L, "message", e->message);
   set_text(L, "timestamp", e->timestamp);
-  set_number(L, "timestamp_ms", (lua_Number)message->timestamp_ms);
-  set_number(L, "signature_version", message->version);
+  set_integer(L, "timestamp_ms", message->timestamp_ms);
+  set_integer(L, "signature_version", message->version);
   if (message->type == PAC_SNS_NOTIFICATION) {
     set_text(L, "subject", e->subject);
   } else {
@@ -279,8 +285,9 @@ static const luaL_Reg message_methods[] = {
   { NULL, NULL },
 };
 static const luaL_Reg functions[] = {
-  { "trust", trust_new }, { "certificate", certificate_new }, { "open", sns_open }, { "check", sns_check },
-  { NULL, NULL },
+  { "trust", trust_new },       { "certificate", certificate_new },
+  { "is_topic", sns_is_topic }, { "open", sns_open },
+  { "check", sns_check },       { NULL, NULL },
 };
 
 static void register_type(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *own) {

@@ -78,25 +78,31 @@ static bool is_accepted(const pac_basic *basic, const pac_basic_pair *given) {
   return found != 0;
 }
 
-static bool matches_text(const pac_basic *basic, const char *text, size_t length) {
+static pac_status match_text(const pac_basic *basic, const char *text, size_t length, bool *is_match) {
   const char *colon = memchr(text, ':', length);
   if (!colon) {
-    return false;
+    return PAC_OK;
   }
   size_t user_length = (size_t)(colon - text);
   pac_basic_pair given;
-  return digest(text, user_length, given.user) && digest(colon + 1, length - user_length - 1, given.password) &&
-         is_accepted(basic, &given);
+  if (!digest(text, user_length, given.user) || !digest(colon + 1, length - user_length - 1, given.password)) {
+    return PAC_FAILED;
+  }
+  *is_match = is_accepted(basic, &given);
+  return PAC_OK;
 }
 
-bool pac_basic_matches(const pac_basic *basic, const char *header, size_t length) {
+pac_status pac_basic_match(const pac_basic *basic, const char *header, size_t length, bool *is_match) {
   unsigned char text[MAX_ENCODED];
-  size_t encoded_length = 0, size = sizeof text;
+  size_t encoded_length = 0, size = 0;
   const char *encoded = header ? find_encoded(header, length, &encoded_length) : NULL;
-  bool is_match = encoded && pac_base64_decode(encoded, encoded_length, text, &size) == PAC_OK &&
-                  matches_text(basic, (const char *)text, size);
+  *is_match = false;
+  if (!encoded || pac_base64_decode(encoded, encoded_length, text, &size) != PAC_OK) {
+    return PAC_OK;
+  }
+  pac_status status = match_text(basic, (const char *)text, size, is_match);
   OPENSSL_cleanse(text, sizeof text);
-  return is_match;
+  return status;
 }
 
 void pac_basic_clear(pac_basic *basic) {

@@ -34,9 +34,11 @@ pac_status pac_basic_add(pac_basic *basic, const char *user, size_t user_length,
 /* Says whether the value of an Authorization header names one of the pairs: the word Basic in any letter case, blanks,
 ** and canonical base64 of user, colon, password, parted at the first colon. How long that takes depends on the header
 ** alone, and not on what is accepted: digests of equal length are compared, whole, with every pair.
-** Args: header, borrowed, of any bytes; NULL when there is none. Leaves OpenSSL's error queue empty.
+** Args: header, borrowed, of any bytes; NULL when there is none; *is_match, written always. Leaves OpenSSL's error
+** queue empty.
+** Returns: PAC_FAILED where OpenSSL gives no SHA-256, so that nothing can be said of the header.
 ** Source: RFC 7617, section 2; RFC 9110, section 11.4. */
-bool pac_basic_matches(const pac_basic *basic, const char *header, size_t length);
+pac_status pac_basic_match(const pac_basic *basic, const char *header, size_t length, bool *is_match) PAC_WARN_UNUSED;
 
 /* Forgets the pairs. */
 void pac_basic_clear(pac_basic *basic);

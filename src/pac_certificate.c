@@ -32,7 +32,7 @@ struct pac_trust {
 typedef struct verifier {
   EVP_MD_CTX *digest;
   EVP_PKEY_CTX *key;
-  int is_disabled; /* the system's policy refuses the digest in signatures */
+  int is_ready; /* 0: the policy of the system refused the digest, or there was no memory */
 } verifier;
 
 struct pac_certificate {
@@ -46,10 +46,64 @@ struct pac_certificate {
   verifier verifiers[2];           /* version 1, version 2 */
 };
 
+/* Empties OpenSSL's error queue. Returns 1 when there was too little memory for
+** something, which says nothing of what was asked. */
+static int lacked_memory(void) {
+  int is_memory = 0;
+  unsigned long code;
+  while ((code = ERR_get_error()) != 0) {
+    is_memory |= ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE;
+  }
+  return is_memory;
+}
+
+/* What OpenSSL keeps beside a certificate is made when it is first asked for. A
+** failure of that would be kept too, so it has to show while reading. */
+static int is_whole(X509 *x509) {
+  return X509_check_purpose(x509, -1, 0) == 1 && (X509_get_extension_flags(x509) & EXFLAG_INVALID) == 0 &&
+         X509_get0_pubkey(x509) != NULL;
+}
+
 /* ---- trust --------------------------------------------------------------- */
 
-/* Hands each certificate of a PEM text to `take`, which owns it. */
-static pac_status each_certificate(const char *pem, size_t length, int (*take)(pac_trust *, X509 *), pac_trust *trust) {
+/* The certificate of a PEM block, or NULL for a block of another kind. An
+** encrypted one has headers, and would ask the terminal for a password. */
+static X509 *read_block(const char *name, const char *header, const unsigned char *data, long length) {
+  const unsigned char *at = data;
+  if (strcmp(name, PEM_STRING_X509) != 0 || header[0] != '\0') {
+    return NULL;
+  }
+  X509 *x509 = d2i_X509(NULL, &at, length);
+  if (x509 != NULL && (at != data + length || !is_whole(x509))) {
+    X509_free(x509);
+    return NULL;
+  }
+  return x509;
+}
+
+/* The next certificate. NULL: at the end of the blocks, or for a wrong one. */
+static X509 *next_certificate(BIO *bio) {
+  char *name = NULL, *header = NULL;
+  unsigned char *data = NULL;
+  long length = 0;
+  X509 *x509 = NULL;
+  if (PEM_read_bio(bio, &name, &header, &data, &length) == 1) {
+    x509 = read_block(name, header, data, length);
+    if (x509 == NULL) {
+      ERR_raise(ERR_LIB_PEM, PEM_R_UNSUPPORTED_ENCRYPTION); /* so that it cannot look like the end */
+    }
+  }
+  OPENSSL_free(name);
+  OPENSSL_free(header);
+  OPENSSL_free(data);
+  return x509;
+}
+
+typedef pac_status taker(pac_trust *trust, X509 *x509);
+
+/* Hands each certificate of a PEM text to `take`, which owns it. Text that is in
+** no block is overlooked, as it stands in many bundles. */
+static pac_status each_certificate(const char *pem, size_t length, taker *take, pac_trust *trust) {
   BIO *bio = length > INT_MAX ? NULL : BIO_new_mem_buf(pem, (int)length);
   if (bio == NULL) {
     return PAC_NO_MEMORY;
@@ -57,34 +111,36 @@ static pac_status each_certificate(const char *pem, size_t length, int (*take)(p
   pac_status status = PAC_OK;
   X509 *x509;
   int count = 0;
-  while (status == PAC_OK && (x509 = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
-    status = take(trust, x509) ? PAC_OK : PAC_NO_MEMORY;
+  while (status == PAC_OK && (x509 = next_certificate(bio)) != NULL) {
+    status = take(trust, x509);
     count++;
   }
-  /* The text must end with its last certificate, and not with a broken one. */
-  unsigned long last = ERR_peek_last_error();
-  if (status == PAC_OK && (count == 0 || ERR_GET_REASON(last) != PEM_R_NO_START_LINE)) {
-    status = PAC_INVALID;
-  }
+  int is_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
   BIO_free(bio);
-  return status;
+  if (lacked_memory()) {
+    return PAC_NO_MEMORY;
+  }
+  return status != PAC_OK ? status : count > 0 && is_end ? PAC_OK : PAC_INVALID;
 }
 
-static int take_root(pac_trust *trust, X509 *x509) {
-  int is_added = X509_STORE_add_cert(trust->roots, x509);
+/* Only what signed itself ends a chain: any other certificate would be trusted
+** by name and never found. */
+static pac_status take_root(pac_trust *trust, X509 *x509) {
+  int is_root = (X509_get_extension_flags(x509) & EXFLAG_SS) != 0;
+  int is_added = is_root && X509_STORE_add_cert(trust->roots, x509);
   X509_free(x509);
-  return is_added;
+  return is_added ? PAC_OK : is_root ? PAC_NO_MEMORY : PAC_INVALID;
 }
 
-static int take_intermediate(pac_trust *trust, X509 *x509) {
+static pac_status take_intermediate(pac_trust *trust, X509 *x509) {
   if (sk_X509_push(trust->intermediates, x509) > 0) {
-    return 1;
+    return PAC_OK;
   }
   X509_free(x509);
-  return 0;
+  return PAC_NO_MEMORY;
 }
 
-static pac_status add_all(pac_trust *trust, const char *const *pems, int (*take)(pac_trust *, X509 *)) {
+static pac_status add_all(pac_trust *trust, const char *const *pems, taker *take) {
   pac_status status = PAC_OK;
   for (; status == PAC_OK && *pems != NULL; pems++) {
     status = each_certificate(*pems, strlen(*pems), take, trust);
@@ -92,12 +148,11 @@ static pac_status add_all(pac_trust *trust, const char *const *pems, int (*take)
   return status;
 }
 
-static pac_status add_given(pac_trust *trust, const char *name, const char *pem, size_t length,
-                            int (*take)(pac_trust *, X509 *), pac_err *err) {
+/* rule: what every certificate of the text has to be. */
+static pac_status add_given(pac_trust *trust, const char *rule, const char *pem, size_t length, taker *take,
+                            pac_err *err) {
   pac_status status = pem == NULL ? PAC_OK : each_certificate(pem, length, take, trust);
-  return status == PAC_OK ? PAC_OK
-                          : pac_fail(err, status, "%s: %s", name,
-                                     status == PAC_INVALID ? "must be certificates in PEM" : "out of memory");
+  return status == PAC_OK ? PAC_OK : pac_fail(err, status, "%s", status == PAC_INVALID ? rule : "out of memory");
 }
 
 static pac_status fill_trust(pac_trust *trust, const char *intermediates, size_t intermediates_length,
@@ -108,9 +163,11 @@ static pac_status fill_trust(pac_trust *trust, const char *intermediates, size_t
       add_all(trust, pac_amazon_intermediates, take_intermediate) != PAC_OK) {
     return pac_fail(err, PAC_NO_MEMORY, "out of memory");
   }
-  pac_status status = add_given(trust, "roots", roots, roots_length, take_root, err);
+  pac_status status = add_given(trust, "roots: must be self-signed certificates in PEM, and nothing else", roots,
+                                roots_length, take_root, err);
   if (status == PAC_OK) {
-    status = add_given(trust, "intermediates", intermediates, intermediates_length, take_intermediate, err);
+    status = add_given(trust, "intermediates: must be certificates in PEM, and nothing else", intermediates,
+                       intermediates_length, take_intermediate, err);
   }
   return status;
 }
@@ -123,7 +180,7 @@ pac_status pac_trust_new(const char *intermediates, size_t intermediates_length,
   }
   trust->shares = 1;
   pac_status status = fill_trust(trust, intermediates, intermediates_length, roots, roots_length, err);
-  ERR_clear_error();
+  (void)lacked_memory();
   if (status != PAC_OK) {
     pac_trust_free(trust);
     return status;
@@ -237,27 +294,30 @@ static const EVP_MD *digest_of(size_t index) {
   return index == 0 ? EVP_sha1() : EVP_sha256();
 }
 
-/* 0 only without memory. */
-static int set_up_verifier(verifier *v, EVP_PKEY *key, const EVP_MD *digest) {
-  v->digest = EVP_MD_CTX_new();
-  v->key = EVP_PKEY_CTX_new(key, NULL);
-  if (v->digest == NULL || v->key == NULL) {
-    return 0;
-  }
-  v->is_disabled = EVP_DigestInit_ex(v->digest, digest, NULL) != 1 || EVP_PKEY_verify_init(v->key) != 1 ||
-                   EVP_PKEY_CTX_set_rsa_padding(v->key, RSA_PKCS1_PADDING) != 1 ||
-                   EVP_PKEY_CTX_set_signature_md(v->key, digest) != 1;
-  return 1;
+/* Returns 0 when the digest cannot be used in signatures. */
+static int start_verifier(verifier *v, const EVP_MD *digest) {
+  v->is_ready = EVP_DigestInit_ex(v->digest, digest, NULL) == 1 && EVP_PKEY_verify_init(v->key) == 1 &&
+                EVP_PKEY_CTX_set_rsa_padding(v->key, RSA_PKCS1_PADDING) == 1 &&
+                EVP_PKEY_CTX_set_signature_md(v->key, digest) == 1;
+  return v->is_ready;
 }
 
+/* Version 1 may be against the policy of the system, version 2 never is. */
 static int set_up_verifiers(pac_certificate *self) {
-  return set_up_verifier(&self->verifiers[0], self->key, digest_of(0)) &&
-         set_up_verifier(&self->verifiers[1], self->key, digest_of(1));
+  for (size_t i = 0; i < 2; i++) {
+    self->verifiers[i].digest = EVP_MD_CTX_new();
+    self->verifiers[i].key = EVP_PKEY_CTX_new(self->key, NULL);
+    if (self->verifiers[i].digest == NULL || self->verifiers[i].key == NULL) {
+      return 0;
+    }
+  }
+  (void)start_verifier(&self->verifiers[0], digest_of(0));
+  return start_verifier(&self->verifiers[1], digest_of(1));
 }
 
 static const char *fill_certificate(pac_certificate *self, const char *pem, size_t length) {
   self->x509 = read_pem(pem, length);
-  if (self->x509 == NULL || !read_time(X509_get0_notBefore(self->x509), &self->not_before) ||
+  if (self->x509 == NULL || !is_whole(self->x509) || !read_time(X509_get0_notBefore(self->x509), &self->not_before) ||
       !read_time(X509_get0_notAfter(self->x509), &self->not_after)) {
     return "bad_certificate";
   }
@@ -279,7 +339,9 @@ const char *pac_certificate_read(const char *pem, size_t length, pac_trust *trus
     trust->shares++;
   }
   const char *reason = fill_certificate(self, pem, length);
-  ERR_clear_error();
+  if (lacked_memory() && reason != NULL) {
+    reason = "system_failure";
+  }
   if (reason != NULL) {
     pac_certificate_free(self);
     return reason;
@@ -307,26 +369,31 @@ void pac_certificate_times(const pac_certificate *certificate, int64_t *not_befo
   *not_after = certificate->not_after;
 }
 
-const char *pac_certificate_verify(pac_certificate *certificate, int version, const char *text, size_t length,
-                                   const unsigned char *signature, size_t signature_size) {
-  verifier *v = &certificate->verifiers[version == 1 ? 0 : 1];
+static const char *verify(pac_certificate *self, int version, const char *text, size_t length,
+                          const unsigned char *signature, size_t signature_size) {
+  size_t index = version == 1 ? 0 : 1;
+  verifier *v = &self->verifiers[index];
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned size = 0;
-  if (v->is_disabled) {
+  if (!v->is_ready && !start_verifier(v, digest_of(index))) {
     return version == 1 ? "sha1_disabled" : "system_failure";
   }
   /* Without a digest the context starts anew with the one it has. */
   if (EVP_DigestInit_ex(v->digest, NULL, NULL) != 1 || EVP_DigestUpdate(v->digest, text, length) != 1 ||
       EVP_DigestFinal_ex(v->digest, digest, &size) != 1) {
-    ERR_clear_error();
     return "system_failure";
   }
-  int is_good = signature_size == (size_t)EVP_PKEY_get_size(certificate->key) &&
-                EVP_PKEY_verify(v->key, signature, signature_size, digest, size) == 1;
-  if (!is_good) {
-    ERR_clear_error();
-  }
-  return is_good ? NULL : "bad_signature";
+  return signature_size == (size_t)EVP_PKEY_get_size(self->key) &&
+                 EVP_PKEY_verify(v->key, signature, signature_size, digest, size) == 1
+             ? NULL
+             : "bad_signature";
+}
+
+const char *pac_certificate_verify(pac_certificate *certificate, int version, const char *text, size_t length,
+                                   const unsigned char *signature, size_t signature_size) {
+  ERR_clear_error();
+  const char *reason = verify(certificate, version, text, length, signature, signature_size);
+  return lacked_memory() && reason != NULL ? "system_failure" : reason;
 }
 
 /* ---- the chain ----------------------------------------------------------- */
@@ -354,15 +421,34 @@ static void keep_times(pac_certificate *self, STACK_OF(X509) * chain) {
   }
 }
 
+/* Only what is certain counts against the certificate. */
 static const char *reason_of(int error) {
   switch (error) {
   case X509_V_ERR_CERT_HAS_EXPIRED:
   case X509_V_ERR_CERT_NOT_YET_VALID:
     return "certificate_dates";
-  case X509_V_ERR_OUT_OF_MEM:
-    return "system_failure";
-  default:
+  case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+  case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+  case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+  case X509_V_ERR_CERT_SIGNATURE_FAILURE:
+  case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+  case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+  case X509_V_ERR_CERT_CHAIN_TOO_LONG:
+  case X509_V_ERR_INVALID_CA:
+  case X509_V_ERR_PATH_LENGTH_EXCEEDED:
+  case X509_V_ERR_INVALID_PURPOSE:
+  case X509_V_ERR_CERT_UNTRUSTED:
+  case X509_V_ERR_CERT_REJECTED:
+  case X509_V_ERR_KEYUSAGE_NO_CERTSIGN:
+  case X509_V_ERR_UNHANDLED_CRITICAL_EXTENSION:
+  case X509_V_ERR_PERMITTED_VIOLATION:
+  case X509_V_ERR_EXCLUDED_VIOLATION:
+  case X509_V_ERR_EE_KEY_TOO_SMALL:
+  case X509_V_ERR_CA_KEY_TOO_SMALL:
+  case X509_V_ERR_CA_MD_TOO_WEAK:
     return "untrusted_certificate";
+  default:
+    return "system_failure";
   }
 }
 
@@ -421,12 +507,10 @@ const char *pac_certificate_judge(pac_certificate *certificate, const pac_topic 
   if (certificate->trust == NULL) {
     return NULL;
   }
+  ERR_clear_error();
   const char *reason = judge_chain(certificate, now);
   if (reason == NULL) {
     reason = judge_name(certificate, topic);
   }
-  if (reason != NULL) {
-    ERR_clear_error();
-  }
-  return reason;
+  return lacked_memory() && reason != NULL ? "system_failure" : reason;
 }

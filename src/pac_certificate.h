@@ -1,8 +1,8 @@
 /* pac_certificate.h: the certificate that signs SNS messages: read strictly,
 ** traced to the roots that are trusted, and used to verify.
 **
-** A certificate and a trust belong to one thread at a time. All functions leave
-** OpenSSL's error queue as empty as they found it. */
+** A certificate and a trust belong to one thread at a time. All functions empty
+** OpenSSL's error queue. */
 #ifndef PAC_CERTIFICATE_H
 #define PAC_CERTIFICATE_H
 
@@ -21,8 +21,9 @@ typedef struct pac_trust pac_trust;
 /* Args: intermediates, roots: PEM texts of one or more certificates each, which
 ** are added to the built-in ones of Amazon; NULL for none. *out, set on success
 ** only; free it with pac_trust_free.
-** Errors: PAC_INVALID, err names which of the two holds something else than
-** certificates; PAC_NO_MEMORY. */
+** A root must have signed itself.
+** Errors: PAC_INVALID, err names which of the two holds something else;
+** PAC_NO_MEMORY. */
 pac_status pac_trust_new(const char *intermediates, size_t intermediates_length, const char *roots, size_t roots_length,
                          pac_trust **out, pac_err *err) PAC_WARN_UNUSED;
 

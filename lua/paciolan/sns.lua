@@ -17,8 +17,8 @@ local sns = {}
 local MAX_AGE_S = 3600
 local CLOCK_SKEW_S = 300
 
--- How many PEM texts are remembered as read. Who verifies with more of them has a cache of their own.
-local MAX_REMEMBERED = 32
+-- How many texts of roots are remembered as read.
+local MAX_REMEMBERED = 16
 
 -- What each reason that has no place in the message says to people.
 local TEXTS = {
@@ -49,32 +49,39 @@ end
 
 -- --- options ------------------------------------------------------------------------------------------------------
 
+local function is_time(value)
+  return value >= -1e12 and value <= 1e12 -- neither NaN nor infinite
+end
+
+local function is_span(value)
+  return value >= 0 and value <= 1e12
+end
+
+-- The type of each option, what else it must be, and that in words.
 local KNOWN = {
-  topics = "table", certificate = "string", now = "number", max_age_s = "number", clock_skew_s = "number",
-  min_version = "number", trust = "string", intermediates = "string", roots = "string",
+  topics = { "table" }, certificate = { "string" }, intermediates = { "string" }, roots = { "string" },
+  now = { "number", is_time, "a time in seconds" }, max_age_s = { "number", is_span, "a span in seconds" },
+  clock_skew_s = { "number", is_span, "a span in seconds" },
+  min_version = { "number", function(value) return value == 1 or value == 2 end, "1 or 2" },
+  trust = { "string", function(value) return value == "chain" or value == "leaf" end, "chain or leaf" },
 }
 
--- How far above a check of the options the caller of `verify` stands.
+-- The level of whoever called the public function, from within `check`, which that function calls through `ready_of`
+-- and `prepare`.
 local CALLER = 6
 
 local function misuse(text, level)
-  error("paciolan.sns.verify: " .. text, level or CALLER)
+  error("paciolan.sns.verify: " .. text, level)
 end
 
-local function check_options(options)
-  for name, value in pairs(options) do
-    if not KNOWN[name] then
-      misuse("unknown option " .. errors.shown(name))
-    elseif type(value) ~= KNOWN[name] then
-      misuse(("option %s must be a %s, not a %s"):format(name, KNOWN[name], type(value)))
-    end
-  end
-  if not options.certificate then
-    misuse("option certificate is required")
-  elseif options.trust and options.trust ~= "chain" and options.trust ~= "leaf" then
-    misuse("option trust must be chain or leaf")
-  elseif options.min_version and options.min_version ~= 1 and options.min_version ~= 2 then
-    misuse("option min_version must be 1 or 2")
+local function check(name, value, level)
+  local known = KNOWN[name]
+  if not known then
+    misuse("unknown option " .. errors.shown(name), level)
+  elseif type(value) ~= known[1] then
+    misuse(("option %s must be a %s, not a %s"):format(name, known[1], type(value)), level)
+  elseif known[2] and not known[2](value) then
+    misuse(("option %s must be %s"):format(name, known[3]), level)
   end
 end
 
@@ -83,67 +90,59 @@ local function topics_of(options)
   local topics = {}
   for i, arn in ipairs(options.topics or {}) do
     if type(arn) ~= "string" then
-      misuse(("topics[%d] must be a string, not a %s"):format(i, type(arn)))
+      misuse(("topics[%d] must be a string, not a %s"):format(i, type(arn)), CALLER)
     end
     topics[arn] = options.min_version or 1
   end
   if next(topics) == nil then
-    misuse("option topics must name at least one topic: anybody can publish to a topic of their own")
+    misuse("option topics must name at least one topic: anybody can publish to a topic of their own", CALLER)
   end
   return topics
 end
 
--- --- what was read before ----------------------------------------------------------------------------------------
+-- --- what was read before -----------------------------------------------------------------------------------------
 
--- Reading a certificate and the chain above it costs as much as a dozen verifications. Every entry is a certificate
--- with the texts it was made of.
-local remembered, count = {}, 0
-
-local function recall(options)
-  for _, entry in ipairs(remembered[options.certificate] or {}) do
-    if entry.trust == options.trust and entry.intermediates == options.intermediates
-      and entry.roots == options.roots then
-      return entry.certificate
-    end
-  end
+-- A table that forgets all when it holds many.
+local function new_memory()
+  return { items = {}, count = 0 }
 end
 
-local function remember(options, certificate)
-  if count >= MAX_REMEMBERED then
-    remembered, count = {}, 0
+local function remember(memory, key, item)
+  if memory.count >= MAX_REMEMBERED then
+    memory.items, memory.count = {}, 0
   end
-  local entries = remembered[options.certificate] or {}
-  entries[#entries + 1] = { certificate = certificate, trust = options.trust, intermediates = options.intermediates,
-    roots = options.roots }
-  remembered[options.certificate], count = entries, count + 1
+  memory.items[key], memory.count = item, memory.count + 1
+  return item
 end
 
--- Returns the certificate, or nil and the reason.
-local function read_certificate(options)
-  local trust, problem
-  if options.trust ~= "leaf" then
+local NONE = {} -- in the place of a text that was not given
+
+-- Reading the built-in certificates and those of the caller costs as much as 50 verifications.
+local trusts = new_memory()
+
+-- The trust of the caller's texts, or nil for one that has none.
+local function trust_of(options)
+  if options.trust == "leaf" then
+    return nil
+  end
+  local by_roots = trusts.items[options.roots or NONE]
+  local trust = by_roots and by_roots[options.intermediates or NONE]
+  if not trust then
+    local problem
     trust, problem = core.sns.trust(options.intermediates, options.roots)
     if not trust then
-      misuse(problem, CALLER + 1)
+      misuse(problem, CALLER)
     end
+    by_roots = by_roots or {}
+    by_roots[options.intermediates or NONE] = trust
+    remember(trusts, options.roots or NONE, by_roots)
   end
-  return core.sns.certificate(options.certificate, trust)
+  return trust
 end
 
-local function certificate_of(options)
-  local certificate, reason = recall(options), nil
-  if not certificate then
-    certificate, reason = read_certificate(options)
-    if certificate then
-      remember(options, certificate)
-    end
-  end
-  return certificate, reason
-end
+-- --- a caller's options, made ready -------------------------------------------------------------------------------
 
--- --- a caller's options, made ready ------------------------------------------------------------------------------
-
--- By the caller's own table, as long as that lives. A value that is changed in it is noticed.
+-- By the caller's own table, as long as that lives. What is changed in it is noticed.
 local prepared = setmetatable({}, { __mode = "k" })
 
 local function has_other_topics(list, topics)
@@ -163,17 +162,20 @@ local function has_changed(ready, options)
     or has_other_topics(ready.list, options.topics)
 end
 
--- `read` is nil where the certificate cannot be used, for `reason`.
 local function prepare(options)
-  check_options(options)
-  local ready = { lowest = topics_of(options), list = {} }
+  for name, value in pairs(options) do
+    check(name, value, CALLER)
+  end
+  if not options.certificate then
+    misuse("option certificate is required", CALLER - 1)
+  end
+  local ready = { lowest = topics_of(options), trusted = trust_of(options), list = {} }
   for name in pairs(KNOWN) do
     ready[name] = options[name]
   end
   for i, arn in ipairs(options.topics) do
     ready.list[i] = arn
   end
-  ready.read, ready.reason = certificate_of(options)
   return ready
 end
 
@@ -181,9 +183,17 @@ local function ready_of(options)
   local ready = prepared[options]
   if not ready or has_changed(ready, options) then
     ready = prepare(options)
-    prepared[options] = ready.read and ready or nil
+    prepared[options] = ready
   end
   return ready
+end
+
+-- The certificate is read when a message first needs it. Its refusal is kept like itself.
+local function read_certificate(ready)
+  if not ready.read and not ready.reason then
+    ready.read, ready.reason = core.sns.certificate(ready.certificate, ready.trusted)
+  end
+  return ready.read, ready.reason
 end
 
 -- --- verifying ----------------------------------------------------------------------------------------------------
@@ -203,7 +213,9 @@ end
 -- * `min_version`? 1: the lowest SignatureVersion; 2 refuses SHA-1
 -- * `trust`? `"chain"`: to Amazon's roots, issued to the name of the region, a server's, within its dates; `"leaf"`:
 --   the certificate is trusted as it is
--- * `intermediates`?, `roots`?: PEM texts, trusted beside the built-in ones of Amazon
+-- * `intermediates`?, `roots`?: PEM texts, used beside the built-in ones of Amazon; a root must have signed itself
+--
+-- Options are read once: a table that is given again costs nothing, and what was changed in it is noticed.
 --
 -- Reasons in the order in which they are found: `too_large` `bad_utf8` `bad_json` `too_deep` `too_many_members`
 -- `duplicate_key` `not_object` `not_string` `wrong_spelling` `missing_field`, `bad_type` `bad_message_id` `bad_topic`
@@ -221,23 +233,29 @@ end
 -- what nobody vouches for
 -- @treturn[2] nil
 -- @treturn[2] table err of kind `signature`, with `err.reason`
--- @raise for misuse: a body that is no string, no topics, no certificate, unknown or wrong options, PEM texts of
--- `intermediates` or `roots` that are none
+-- @raise for misuse: a body that is no string, no topics, no certificate, unknown or wrong options, texts of
+-- `intermediates` or `roots` that are no such certificates
 -- Source: sns.md 1, 4 and 5; AWS, "Verifying the signatures of Amazon SNS messages".
 function sns.verify(body, options)
   if type(body) ~= "string" then
-    error("paciolan.sns.verify: the body must be a string, not a " .. type(body), 2)
+    misuse("the body must be a string, not a " .. type(body), 3)
   elseif type(options) ~= "table" then
-    error("paciolan.sns.verify: the options must be a table, not a " .. type(options), 2)
+    misuse("the options must be a table, not a " .. type(options), 3)
   end
-  local ready, now = ready_of(options), options.now or os.time()
-  local message, reason, text = core.sns.open(body, ready.lowest, now, options.max_age_s or MAX_AGE_S,
-    options.clock_skew_s or CLOCK_SKEW_S)
-  local envelope
-  if message and ready.read then
-    envelope, reason = core.sns.check(message, ready.read, now)
-  elseif message then
-    reason = ready.reason
+  local ready, now = ready_of(options), options.now
+  if now == nil then
+    now = os.time()
+  else
+    check("now", now, 4)
+  end
+  local message, reason, text = core.sns.open(body, ready.lowest, now, ready.max_age_s or MAX_AGE_S,
+    ready.clock_skew_s or CLOCK_SKEW_S)
+  local certificate, envelope
+  if message then
+    certificate, reason = read_certificate(ready)
+  end
+  if certificate then
+    envelope, reason = core.sns.check(message, certificate, now)
   end
   if envelope then
     return envelope

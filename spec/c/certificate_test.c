@@ -213,15 +213,44 @@ static void test_refuses_trust_that_is_no_certificate(void **state) {
   pac_err err;
   for (size_t i = 0; i < COUNT(rows); i++) {
     assert_int_equal(pac_trust_new(rows[i], strlen(rows[i]), NULL, 0, &trust, &err), PAC_INVALID);
-    assert_string_equal(err.message, "intermediates: must be certificates in PEM");
+    assert_string_equal(err.message, "intermediates: must be certificates in PEM, and nothing else");
     assert_int_equal(pac_trust_new(NULL, 0, rows[i], strlen(rows[i]), &trust, &err), PAC_INVALID);
-    assert_string_equal(err.message, "roots: must be certificates in PEM");
+    assert_string_equal(err.message, "roots: must be self-signed certificates in PEM, and nothing else");
   }
   int broken_length = snprintf(broken, sizeof broken, "%s%.60s", pem, pem);
   assert_int_equal(pac_trust_new(broken, (size_t)broken_length, NULL, 0, &trust, &err), PAC_INVALID);
-  assert_int_equal(pac_trust_new(pem, length, pem, length, &trust, &err), PAC_OK);
+  assert_int_equal(pac_trust_new(NULL, 0, pem, length, &trust, &err), PAC_INVALID); /* no root */
+  assert_int_equal(pac_trust_new(pem, length, NULL, 0, &trust, &err), PAC_OK);
   assert_int_equal(ERR_peek_error(), 0);
   pac_trust_free(trust);
+}
+
+/* Such a block would make OpenSSL ask the terminal for a password. */
+static void test_asks_nobody_for_a_password(void **state) {
+  (void)state;
+  char pem[4096], encrypted[4096];
+  size_t head = strlen("-----BEGIN CERTIFICATE-----\n");
+  (void)read_genuine(pem, sizeof pem);
+  static const char *const headers =
+      "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,000102030405060708090A0B0C0D0E0F\n\n";
+  int length = snprintf(encrypted, sizeof encrypted, "%.*s%s%s", (int)head, pem, headers, pem + head);
+  pac_trust *trust = NULL;
+  assert_int_equal(pac_trust_new(encrypted, (size_t)length, NULL, 0, &trust, NULL), PAC_INVALID);
+  expect_form(encrypted, (size_t)length, "bad_certificate");
+  assert_int_equal(ERR_peek_error(), 0);
+}
+
+/* A bundle explains itself between its blocks, and holds no keys. */
+static void test_reads_a_bundle(void **state) {
+  (void)state;
+  char pem[4096], bundle[8192];
+  (void)read_file("spec/fixtures/sns/chain/amazon-rsa-2048-m01.pem", pem, sizeof pem);
+  pac_trust *trust = NULL;
+  int length = snprintf(bundle, sizeof bundle, "# M01\n%s\n# again\n%s# end\n", pem, pem);
+  assert_int_equal(pac_trust_new(bundle, (size_t)length, NULL, 0, &trust, NULL), PAC_OK);
+  pac_trust_free(trust);
+  length = snprintf(bundle, sizeof bundle, "%s-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", pem);
+  assert_int_equal(pac_trust_new(bundle, (size_t)length, NULL, 0, &trust, NULL), PAC_INVALID);
 }
 
 static void test_tells_a_policy_against_sha1_from_a_bad_signature(void **state) {
@@ -229,10 +258,11 @@ static void test_tells_a_policy_against_sha1_from_a_bad_signature(void **state) 
   unsigned char signature[256] = { 1 };
   is_sha1_refused = 1;
   pac_certificate *certificate = genuine(NULL);
-  is_sha1_refused = 0;
   expect_reason(pac_certificate_verify(certificate, 1, "x", 1, signature, sizeof signature), "sha1_disabled");
   expect_reason(pac_certificate_verify(certificate, 2, "x", 1, signature, sizeof signature), "bad_signature");
   expect_reason(pac_certificate_verify(certificate, 2, "x", 1, signature, sizeof signature - 1), "bad_signature");
+  is_sha1_refused = 0; /* what was refused is asked for again */
+  expect_reason(pac_certificate_verify(certificate, 1, "x", 1, signature, sizeof signature), "bad_signature");
   assert_int_equal(ERR_peek_error(), 0);
   pac_certificate_free(certificate);
 }
@@ -247,6 +277,8 @@ int main(void) {
     cmocka_unit_test(test_lets_no_ca_sign),
     cmocka_unit_test(test_wants_rsa),
     cmocka_unit_test(test_refuses_trust_that_is_no_certificate),
+    cmocka_unit_test(test_asks_nobody_for_a_password),
+    cmocka_unit_test(test_reads_a_bundle),
     cmocka_unit_test(test_tells_a_policy_against_sha1_from_a_bad_signature),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
