@@ -21,6 +21,11 @@ void lpac_rotation_register(lua_State *L);
 void lpac_sns_register(lua_State *L);
 void lpac_wire_register(lua_State *L);
 
+/* Registers a kind of userdata: the metatable of this name with these
+** metamethods, and its methods. It is filled even if it stood already, see
+** lpac_wire_register. Either list may be empty. */
+void lpac_register_type(lua_State *L, const char *name, const luaL_Reg *metamethods, const luaL_Reg *methods);
+
 /* What the rules of an operation look at besides the payload. Text is borrowed
 ** from the options table and valid while that table is on the stack. */
 typedef struct lpac_options {

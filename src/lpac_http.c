@@ -474,22 +474,10 @@ static const luaL_Reg functions[] = {
   { NULL, NULL },
 };
 
-/* The metatable is filled even if it stood already, see lpac_wire_register. */
-static void register_type(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *own) {
-  luaL_newmetatable(L, name);
-  luaL_setfuncs(L, meta, 0);
-  lua_pushstring(L, name);
-  lua_setfield(L, -2, "__name");
-  lua_newtable(L);
-  luaL_setfuncs(L, own, 0);
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
-}
-
 void lpac_http_register(lua_State *L) {
-  register_type(L, TYPE_NAME, metamethods, methods);
-  register_type(L, BATCH_TYPE_NAME, batch_metamethods, batch_methods);
-  register_type(L, ANSWER_TYPE_NAME, answer_metamethods, answer_methods);
+  lpac_register_type(L, TYPE_NAME, metamethods, methods);
+  lpac_register_type(L, BATCH_TYPE_NAME, batch_metamethods, batch_methods);
+  lpac_register_type(L, ANSWER_TYPE_NAME, answer_metamethods, answer_methods);
   luaL_newlib(L, functions);
   lua_setfield(L, -2, "http");
 }

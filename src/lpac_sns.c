@@ -290,21 +290,10 @@ static const luaL_Reg functions[] = {
   { "check", sns_check },       { NULL, NULL },
 };
 
-static void register_type(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *own) {
-  luaL_newmetatable(L, name);
-  luaL_setfuncs(L, meta, 0);
-  lua_pushstring(L, name);
-  lua_setfield(L, -2, "__name");
-  lua_newtable(L);
-  luaL_setfuncs(L, own, 0);
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
-}
-
 void lpac_sns_register(lua_State *L) {
-  register_type(L, TRUST_TYPE, trust_metamethods, none);
-  register_type(L, CERTIFICATE_TYPE, certificate_metamethods, certificate_methods);
-  register_type(L, MESSAGE_TYPE, none, message_methods);
+  lpac_register_type(L, TRUST_TYPE, trust_metamethods, none);
+  lpac_register_type(L, CERTIFICATE_TYPE, certificate_metamethods, certificate_methods);
+  lpac_register_type(L, MESSAGE_TYPE, none, message_methods);
   luaL_newlib(L, functions);
   lua_setfield(L, -2, "sns");
 }
