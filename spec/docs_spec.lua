@@ -501,6 +501,46 @@ describe("the names in the documents", function()
     assert.same({}, missing)
   end)
 
+  it("are all options of a receiver, with their defaults", function()
+    local ok, message = pcall(paciolan.receiver, { no_such_option = true })
+    assert.is_false(ok)
+    local section = section_of("docs/messages.md", "Options of a receiver")
+    assert.same(sorted_keys(names_in(message)), sorted_keys(first_column(section)))
+    local known = read("lua/paciolan/receiver/settings.lua"):match("\nlocal known = (%b{})")
+    local count = 0
+    for name, value in known:gmatch("\n  ([%l_]+) = { [%w_()]+, default = ([^{}]-) }") do
+      count = count + 1
+      local product = 1
+      for factor in value:gmatch("%d+") do
+        product = product * tonumber(factor)
+      end
+      local shown = value:find("^%d") and ("%d"):format(product) or value:match("^\"(.*)\"$") or value
+      local row = section:match("\n(| `" .. name .. "` |[^\n]*)") or ""
+      assert.truthy(row:find("^| `[%l_]+` | `?" .. shown:gsub("%p", "%%%0") .. "`? |"), name)
+    end
+    assert.is_true(count >= 6)
+  end)
+
+  it("are all reasons for which a request of a receiver ends", function()
+    local reasons = {}
+    local function add(paths, patterns)
+      for _, path in ipairs(list_files("ls " .. paths)) do
+        for _, pattern in ipairs(patterns) do
+          for reason in read(path):gmatch(pattern) do
+            reasons[reason] = true
+          end
+        end
+      end
+    end
+    add("lua/paciolan/receiver.lua lua/paciolan/receiver/*.lua", { "%f[%d][2-5]%d%d, \"([%l_]+)\"",
+      "false, \"(handler_[%l_]+)\"", "done and 204 or 503, reason or \"([%l_]+)\"" })
+    add("src/pac_json.c src/pac_json_string.c src/pac_envelope.c src/pac_sns.c src/pac_certificate.c src/lpac_sns.c", {
+      "refuse%(%w+, \"([%l_%d]+)\"", "fail%(s, \"([%l_%d]+)\"", "return \"([%l_%d]+)\"", "[?:] \"([%l_%d]+)\"",
+      "reason = \"([%l_%d]+)\"" })
+    reasons.bad_certificate, reasons.weak_key = nil, nil -- these are certificate_unavailable to a receiver
+    assert.same(sorted_keys(reasons), sorted_keys(first_column(section_of("docs/messages.md", "Reasons"))))
+  end)
+
   it("are the examples that exist", function()
     local found = set_of(list_files("cd examples && ls *.lua"))
     assert.same(sorted_keys(found), sorted_keys(first_column(read("examples/README.md"))))

@@ -24,6 +24,12 @@ local EXPECTED = {
     "\n14  expired token  HTTP 401 → token renewed → HTTP 200: 2 attempts",
     "Every step went as told%.\n", "docs/guide%.md", "bin/paciolan sandbox",
   },
+  ["receive_messages.lua"] = {
+    "http://127%.0%.0%.1:%d+", "signed by Amazon:\n  answered: confirmed\n",
+    "L%-1 is up with 2 seats; [^\n]* locked:\n  answered: done\n", "comes twice:\n",
+    "seat 1/1 was unlocked: L%-1 comes down\n", "  answered: duplicate\n", "forges a message:\n",
+    "  answered: bad_signature\n", "listings taken down: 1, still up: 0\n",
+  },
   ["shared_tokens.lua"] = {
     "http://127%.0%.0%.1:%d+", "logged in: paciolan%.token %(Bearer, until [^\n]*%)\n", "4 processes go on:\n",
     "process 1: 8 of 8 calls\n", "process 2: 8 of 8 calls\n", "process 3: 8 of 8 calls\n",

@@ -15,6 +15,7 @@ local errors = require "paciolan.errors"
 local json = require "paciolan.json"
 local messages = require "paciolan.messages"
 local receiver = require "paciolan.receiver"
+local sns = require "paciolan.sns"
 local store = require "paciolan.store"
 local values = require "paciolan.values"
 
@@ -32,6 +33,10 @@ paciolan.store = store
 
 --- Reading what the service pushes: `paciolan.messages.parse(body)`, see `paciolan.messages`.
 paciolan.messages = messages
+
+--- Verifying what Amazon SNS posts, without I/O: `paciolan.sns.verify(body, options)`, see `paciolan.sns`. A receiver
+-- does that itself.
+paciolan.sns = sns
 
 --- Makes a receiver for what the service pushes: `paciolan.receiver { topics = …, on_seat = … }`, see
 -- `paciolan.receiver` for its options and methods.

@@ -14,6 +14,16 @@ local function execute(command)
   return ok == true or ok == 0
 end
 
+--- How this program can be called again: its path in a checkout, where it is on no search path, else its name.
+-- @treturn string ready for a shell
+function terminal.program()
+  local path = rawget(_G, "arg") and arg[0] or ""
+  if not path:find("/bin/paciolan$") or path:find("^/usr/") then
+    return "paciolan"
+  end
+  return path:find("[^%w%._/%-]") and quote(path) or path
+end
+
 --- Is standard input a terminal?
 -- @treturn boolean
 function terminal.is_input()

@@ -1,8 +1,6 @@
 --- `paciolan trigger`: lets something happen in a running sandbox, which publishes it to those who subscribed.
 -- @module paciolan.cli.trigger
 
-local cjson = require("cjson").new()
-
 local command = {}
 
 local DEFAULT_URL = "http://127.0.0.1:8480"
@@ -62,14 +60,14 @@ end
 
 -- The body as a table; empty when it is no JSON object.
 local function decode(body)
-  local ok, value = pcall(cjson.decode, body)
-  return ok and type(value) == "table" and value or {}
+  local value = require("paciolan.json").decode(body)
+  return type(value) == "table" and value or {}
 end
 
 local function post(url, payload)
   local transport = require("paciolan.transport.curl").new { proxy = "" }
   local sent, answer, failure = pcall(transport.send, transport, { method = "POST", url = url .. "/_sandbox/trigger",
-    headers = { { "Content-Type", "application/json" } }, body = cjson.encode(payload) })
+    headers = { { "Content-Type", "application/json" } }, body = require("paciolan.json").encode(payload) })
   transport:close()
   if not sent then
     return nil, "--url is no base URL of a sandbox"
@@ -79,6 +77,7 @@ end
 
 local function report(streams, body)
   local waiting = body.deliveries == 0 and "nobody has subscribed to them"
+    or body.deliveries == 1 and "1 delivery is on its way"
     or string.format("%d deliveries are on their way", body.deliveries)
   for _, id in ipairs(body.messages) do
     streams.out:write("published ", id, "\n")
