@@ -123,7 +123,7 @@ end)
 describe("the organisation", function()
   -- What stands in the message as JSON, what is handed on.
   local rows = { { "129", "129" }, { '"129"', "129" }, { '"0129"', "0129" }, { "0", "0" }, { "1.29e2", "129" },
-    { "9007199254740992", "9007199254740992" }, { '"12345678901234567890"', "12345678901234567890" } }
+    { "9007199254740991", "9007199254740991" }, { '"12345678901234567890"', "12345678901234567890" } }
   for _, row in ipairs(rows) do
     it("may be " .. row[1], function()
       local body = samples.read("seats.message.json"):gsub('("pacOrganizationId": )129', "%1" .. row[1])
@@ -132,7 +132,8 @@ describe("the organisation", function()
       assert.same(samples.decode(row[1]), message.metadata.pacOrganizationId)
     end)
   end
-  for _, text in ipairs { "-1", "1.5", '""', '"12a"', '" 1"', "1e300", "1e999", "9007199254740994", "true", "[]" } do
+  for _, text in ipairs { "-1", "1.5", '""', '"12a"', '" 1"', "1e300", "1e999", "9007199254740992", "9007199254740993",
+    "true", "[]" } do
     it("may not be " .. text, function()
       local body = samples.read("seats.message.json"):gsub('("pacOrganizationId": )129', "%1" .. text)
       expect_refusal(body, "/metadata/pacOrganizationId must be a whole number from 0, as a number or in digits")
@@ -328,7 +329,22 @@ describe("the problems of a message", function()
       local message = assert(parse(seats_with { ["/data/seats/1/seat"] = value }))
       assert.same({ { path = "/data/seats/1/seat", rule = "required", message = "is required" } }, message.problems)
       assert.equal("UNLOCK", message.items[2].status)
+      assert.equal("seat is required", message.items[2].problem)
+      assert.is_nil(message.items[1].problem)
+      assert.is_nil(message.data.seats[2].problem)
     end
+  end)
+
+  it("are in the item as well, and only ours are", function()
+    local message = assert(parse(seats_with { ["/data/seats/0/status"] = "SOLD",
+      ["/data/seats/0/seat"] = samples.REMOVE, ["/data/seats/1/problem"] = "x" }))
+    assert.equal("seat is required", message.items[1].problem)
+    assert.equal("unknown", message.items[1].status)
+    assert.is_nil(message.items[2].problem)
+    assert.equal("x", message.data.seats[2].problem)
+    message = assert(parse(events_with { ["/data/events/0/problem"] = "x" }))
+    assert.is_nil(message.items[1].problem)
+    assert.equal("x", message.data.events[1].problem)
   end)
 
   it("name a status that says neither that a seat is locked nor that it is not, and nobody can mistake it", function()
@@ -337,6 +353,7 @@ describe("the problems of a message", function()
       assert.same({ { path = "/data/seats/1/status", rule = "values", message = "must be LOCK or UNLOCK" } },
         message.problems)
       assert.equal("unknown", message.items[2].status)
+      assert.equal("status is unknown", message.items[2].problem)
       assert.equal(status, message.data.seats[2].status)
       assert.equal("UNLOCK", message.items[1].status)
     end

@@ -20,8 +20,8 @@ local MAX_BYTES = 256 * 1024
 
 local MAX_DEPTH = 64
 
--- Above this a double skips whole numbers, so an id would be another one.
-local MAX_WHOLE = 2 ^ 53
+-- From here on a double skips whole numbers, so an id may have been another one.
+local TOO_LARGE = 2 ^ 53
 
 local items_of = core.messages()
 local metadata_fields = items_of.metadata.fields
@@ -42,6 +42,11 @@ end
 take_values(metadata_fields, "messageEntity")
 
 local known_states = take_values(items_of.seats.fields, "status")
+local STATE_RULE = "must be " .. table.concat(known_states, " or ")
+local is_known_state = {}
+for _, state in ipairs(known_states) do
+  is_known_state[state] = true
+end
 
 -- --- values -------------------------------------------------------------------------------------------------------
 
@@ -54,7 +59,7 @@ end
 
 -- Ids and labels are texts, whichever way they came (rows 9 and 23).
 local function digits_of(value)
-  if type(value) == "number" and value >= 0 and value <= MAX_WHOLE and value % 1 == 0 then
+  if type(value) == "number" and value >= 0 and value < TOO_LARGE and value % 1 == 0 then
     return ("%d"):format(value)
   end
   return nil
@@ -156,18 +161,35 @@ local function read_object(fields, object)
 end
 
 -- A seat that cannot be told, or a state that nobody knows, must not cost the whole message: it is handed over with its
--- problem named (rows 52 and 61). Returns the item, or a copy that says that its state is unknown.
+-- problem named (rows 52 and 61). Returns the item, or a copy that names its first problem and says that its state is
+-- unknown.
 local function judge_seat(item, index, problems)
-  if item.seat == nil or item.seat == json.null or item.seat == "" then
+  local has_seat = item.seat ~= nil and item.seat ~= json.null and item.seat ~= ""
+  local has_state = is_known_state[item.status]
+  if has_seat and has_state then
+    return item
+  end
+  item = copy_of(item)
+  item.problem = has_seat and "status is unknown" or "seat is required"
+  if not has_seat then
     local path = ("/data/seats/%d/seat"):format(index)
     problems[#problems + 1] = { path = path, rule = "required", message = "is required" }
   end
-  if not is_one_of(known_states, item.status) then
-    item = copy_of(item)
+  if not has_state then
     item.status = "unknown"
-    local path, message = ("/data/seats/%d/status"):format(index), "must be " .. table.concat(known_states, " or ")
-    problems[#problems + 1] = { path = path, rule = "values", message = message }
+    local path = ("/data/seats/%d/status"):format(index)
+    problems[#problems + 1] = { path = path, rule = "values", message = STATE_RULE }
   end
+  return item
+end
+
+-- A field of this name is ours to write. What came under it is still in `data`.
+local function without_problem(item)
+  if item.problem == nil then
+    return item
+  end
+  item = copy_of(item)
+  item.problem = nil
   return item
 end
 
@@ -185,6 +207,7 @@ local function read_items(entity, data)
     if problem then
       return nil, ("%s/%d%s"):format(place, i - 1, problem)
     end
+    item = without_problem(item)
     items[i] = entity == "seats" and judge_seat(item, i - 1, problems) or item
   end
   return items, problems
@@ -267,9 +290,10 @@ end
 -- (row 53). `row` and `seat` are strings in the items (row 23), and so is the organisation (row 9); `data`, `metadata`
 -- and `body` hold everything as it came. An item that came as it should be is the very table that is in `data`.
 --
--- What is kept with its problem named in `problems`: an item without `seat`, with what stands in its place (row 52); a
--- `status` other than `LOCK` and `UNLOCK`, which is `unknown` in the item. Nobody should act on such an item, but the
--- others are good.
+-- What is kept with its problem named, in `problems` and, as a short text, in the item's own `problem`: an item without
+-- `seat`, with what stands in its place (row 52; `seat is required`); a `status` other than `LOCK` and `UNLOCK`, which
+-- is `unknown` in the item (`status is unknown`). Nobody should act on such an item, but the others are good; they have
+-- no `problem`, whatever came under that name.
 --
 -- What is refused, because nobody could act on it: a body that is no JSON object, by the letter of RFC 8259 and in
 -- UTF-8, with no name twice in an object and at most 1,000 members in it and those around it; one that is larger than

@@ -17,10 +17,12 @@
 -- credentials alone.
 --
 -- **Handlers** return true when an item is dealt with. Anything else, and an error that they raise, means that it is
--- not: the answer is 503, and the sender will send the message again. The items of a message are one unit, so after the
--- failure of one the handlers see those before it once more. A message counts as seen only when all are done. It is
--- seen again when a process dies in between, and handlers that take longer than `reserve_s` may run twice at once. Of
--- two changes of one seat the later one has the later `message.timestamp_ms`; SNS may deliver them in either order.
+-- not: the answer is 503, and the sender will send the message again, a few times at most. All items of a message are
+-- tried even when one fails; they are one unit for the sender, so the handlers then see all of them once more. An item
+-- that nobody can act on, by its `problem`, should be written down and answered with true. A message counts as seen
+-- only when all are done. It is seen again when a process dies in between, and handlers that take longer than
+-- `reserve_s` may run twice at once. Of two changes of one seat the later one has the later `message.timestamp_ms`; SNS
+-- may deliver them in either order.
 --
 -- **Answers.** 204: done, or done before. 400: wrong for ever, and the sender drops the message. 401, 404, 405, 413,
 -- 415, 431: not for us. 503: our own trouble, and the sender tries again.
@@ -64,7 +66,8 @@ end
 -- * `mode`: `envelope` (default), `raw` or `direct`
 -- * `topics`: list of ARNs, or of `{ arn =, min_version = 1 | 2, confirm = boolean }`. Needed in mode `envelope`, where
 --   only messages of these topics are believed; in mode `raw` the header must name one of them. `min_version` is the
---   lowest SignatureVersion, 1 by default; once a topic has shown version 2, version 1 is refused for good
+--   lowest SignatureVersion, 1 by default; once a topic has shown version 2, version 1 is refused for good. Should
+--   its owner go back on purpose: remove `paciolan/sns_version/<topic>` from the store, and restart
 -- * `basic_auth`: `{ user =, password = }`, or a list of two such pairs while the password is changed; needed in the
 --   modes `raw` and `direct`, and advised in the other. `realm`: `paciolan`
 -- * `path`: where messages are posted; any path by default
@@ -75,7 +78,9 @@ end
 --
 -- * `confirm_subscriptions`: false by default; true confirms subscriptions of the topics by itself
 -- * `intermediates`, `roots`: PEM, more than the built-in ones of Amazon
--- * `certificates`: `{ max = 64, ttl_s = 86400, negative_ttl_s = 30, novel_per_minute = 6 }`
+-- * `certificates`: `{ max = 64, ttl_s = 86400, negative_ttl_s = 15, novel_per_minute = 60 }`. The last is how many
+--   addresses that nothing is known of are fetched. Without credentials anybody can use that up, and so hold up a new
+--   certificate of Amazon for as long as he floods: set `basic_auth`, and heed the alarm `certificate_rationed`
 -- * `fetch_certificate`: `function(url)` → PEM, or nil and a text; `confirm`: `function(url)` → body, or nil and a
 --   text. By default a curl transport of the receiver's own asks, through no proxy; its options are `proxy`, `ca_file`
 --   and `connect_to`. `transport`: another one, see `paciolan.transport.curl`
@@ -85,9 +90,10 @@ end
 -- * `on_event(item, message)`, `on_seat(item, message)`: one item of a message, and all of it, as
 --   `paciolan.messages.parse` makes them. `on_message(message)`: messages of other entities, and of those whose handler
 --   is not given. At least one of the three is needed; what nobody takes is acknowledged and counted. Look at
---   `message.problems` before acting on an item
--- * `quarantine(body, reason)`: keeps a message that was believed but cannot be used, before the final 400. It has
---   failed when it raises, returns false, or nil and something; then the answer is 503
+--   `item.problem` before acting on an item
+-- * `quarantine(body, reason)`: keeps a message that was believed but cannot be used, before the final 400; in the
+--   modes `raw` and `direct` also an envelope, whose signature nobody has checked. It has failed when it raises,
+--   returns false, or nil and something; then the answer is 503
 -- * `callback`: `{ path =, basic_auth = }` with `on_callback(result, request)`: posts to an asyncCallbackUrl. Either
 --   the credentials, or a path whose last part is a secret of 16 characters or more. `result` is `{ process_id, state,
 --   transaction_status, error, body }`; `state` is PENDING, COMPLETE, ERROR or another word, as it came
@@ -115,13 +121,14 @@ end
 function receiver.new(options)
   options = settings.read(options)
   local self = setmetatable({ _options = options, _floors = options.floors }, Receiver)
-  self._owns_store = options.store == nil
   options.store = options.store or memory.new()
   self._told = reports.new(options)
   self._deliveries = deliveries.new(options, self._told)
   self._fetching = fetching.new(options)
   self._routes = admission.routes(options, handle_of[options.mode], callbacks.handle)
   if options.mode == "envelope" then
+    local first = next(options.floors)
+    self._only_topic = next(options.floors, first) == nil and first or nil
     add_signatures(self, options)
   end
   return self
@@ -141,6 +148,7 @@ local function respond(self, route, request, context)
   if status then
     return status, reason
   end
+  context.is_ours = route.basic ~= nil or route == self._routes.callback
   return route.handle(self, request.body, headers, context, request)
 end
 
@@ -193,7 +201,7 @@ end
 --- What is wrong now. Call it every minute or so.
 -- @tparam ?number now_s unix seconds; the receiver's clock by default
 -- @treturn table list of `{ code, message, topic_arn }`, empty when all is well. Codes: `silence`, `fetch_failed`,
--- `postponed`, `reservation_lost`, `confirmation_waiting`, `certificate_ends`
+-- `postponed`, `refused`, `certificate_rationed`, `reservation_lost`, `confirmation_waiting`, `certificate_ends`
 function Receiver:watch(now_s)
   now_s = now_s or self._options.clock()
   local warnings = self._told:warnings(now_s)
@@ -203,17 +211,15 @@ function Receiver:watch(now_s)
   return warnings
 end
 
---- Ends the receiver: from here on every request is answered with 503, so that it comes again. What it opened itself is
--- closed; a store that was given stays open. May be called again.
+--- Ends the receiver: from here on every request is answered with 503, so that it comes again. The transport that it
+-- opened itself is closed. The store is not, for handlers that are still at work have to write down their end. May be
+-- called again.
 function Receiver:close()
   if self._is_closed then
     return
   end
   self._is_closed = true
   self._fetching:close()
-  if self._owns_store then
-    self._options.store:close()
-  end
 end
 
 Receiver.__close = Receiver.close

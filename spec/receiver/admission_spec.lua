@@ -138,7 +138,26 @@ describe("the receiver", function()
             box:reason() })
           assert.same({ 400, "envelope_refused" }, { (box:post(bare_request(request.body))), box:reason() })
         end
-        assert.same({ { "envelope_refused" }, 0, 0 }, { box:codes(), #box.seats, #box.quarantined })
+        assert.same({ { "envelope_refused" }, 0, 2 }, { box:codes(), #box.seats, #box.quarantined })
+      end
+    end)
+
+    it("the other endpoints have the messages in envelopes kept before they refuse them", function()
+      for _, mode in ipairs { "raw", "direct" } do
+        local box = inbox.open(nil, { mode = mode, basic_auth = BASIC })
+        local request = aws:request { Message = inbox.seats() }
+        for i, headers in ipairs { request.headers, {} } do
+          assert.equal(400, (box:post(bare_request(request.body, headers))))
+          assert.equal(request.body, box.quarantined[i][1])
+        end
+        box.options.quarantine = function() return false end
+        box:restart()
+        for _, headers in ipairs { request.headers, {} } do
+          assert.same({ 503, "quarantine_failed" }, { (box:post(bare_request(request.body, headers))), box:reason() })
+        end
+        local confirmation = aws:request { Type = "SubscriptionConfirmation" }
+        assert.same({ 400, "envelope_refused" }, { (box:post(bare_request(confirmation.body, confirmation.headers))),
+          box:reason() })
       end
     end)
 

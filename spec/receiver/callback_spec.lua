@@ -80,13 +80,15 @@ describe("a callback", function()
     } do
       local box = open { on_callback = row[1] }
       assert.same({ 503, row[2] }, { (box:post(request('{"processId":"P"}'))), box:reason() })
+      assert.same({ row[2] }, box:codes())
     end
   end)
 
   it("that cannot be used is kept and refused", function()
     for _, body in ipairs {
       "", "null", "[]", '["processId"]', "7", '{"processId":""}', '{"processId":null}', "{}", '{"processId":true}',
-      '{"processId":-1}', '{"processId":1.5}', '{"processId":"P"', '{"processId":"P","processId":"Q"}',
+      '{"processId":-1}', '{"processId":1.5}', '{"processId":9007199254740992}',
+      '{"processId":9007199254740993}', '{"processId":"P"', '{"processId":"P","processId":"Q"}',
       '\239\187\191{"processId":"P"}', '{"processId":"P"}{}', '{"processId":"\255"}', '{"processId":"\\ud800"}',
       ("["):rep(100000),
     } do

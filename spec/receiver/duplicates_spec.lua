@@ -119,14 +119,79 @@ describe("the receiver's memory", function()
     local request = aws:request { Message = inbox.seats(3), Timestamp = box.now_s }
     box.answer = function(item) return item.seat ~= "2" end
     assert.equal(503, (box:post(request)))
-    assert.equal(2, #box.seats)
+    assert.equal(3, #box.seats)
     box.answer = nil
     assert.equal(204, (box:post(request)))
     local seen = {}
     for i, call in ipairs(box.seats) do
       seen[i] = call[1].seat
     end
-    assert.same({ "1", "2", "1", "2", "3" }, seen)
+    assert.same({ "1", "2", "3", "1", "2", "3" }, seen)
+  end)
+
+  it("tries all items of a message, and tells what became of the first that failed", function()
+    local box = inbox.open(aws)
+    box.answer = function(item)
+      if item.seat == "2" then
+        return nil, "busy"
+      elseif item.seat == "3" then
+        error("broken", 0)
+      end
+      return true
+    end
+    assert.same({ 503, "handler_refused" }, { (box:deliver { Message = inbox.seats(4) }), box:reason() })
+    assert.same({ 4, "busy" }, { #box.seats, box.reports[1].detail })
+    assert.same({ { "handler_refused", aws.topic }, { "handler_raised", aws.topic } },
+      { { box.alarms[1].code, box.alarms[1].topic_arn }, { box.alarms[2].code, box.alarms[2].topic_arn } })
+    assert.matches("busy", box.alarms[1].message, 1, true)
+    assert.matches("broken", box.alarms[2].message, 1, true)
+  end)
+
+  it("hands over what was read, whatever a handler does to the message", function()
+    for _, change in ipairs {
+      function(message) table.remove(message.items, 1) end, function(message) message.items = {} end,
+      function(message) message.items[2], message.items[3] = nil, nil end,
+      function(message) message.items, message.entity = nil, nil end,
+    } do
+      local box = inbox.open(aws)
+      box.answer = function(_, message)
+        if message.items then
+          change(message)
+        end
+        return true
+      end
+      assert.equal(204, (box:deliver { Message = inbox.seats(3) }))
+      assert.same({ "1", "2", "3" }, { box.seats[1][1].seat, box.seats[2][1].seat, box.seats[3][1].seat })
+    end
+  end)
+
+  it("counts a message without items apart", function()
+    local box = inbox.open(aws)
+    local status, reason, request = box:deliver { Message = inbox.message("seats", { seats = {} }) }
+    assert.same({ 204, "empty", 0 }, { status, reason, #box.seats })
+    assert.same({ 204, "duplicate", 1 }, { (box:repost(request)), box:reason(), box:counted("empty") })
+  end)
+
+  it("lets handlers that are at work when the receiver is closed write down their end", function()
+    for _, is_inside in ipairs { true, false } do
+      local one, statuses = nil, {}
+      local box = inbox.open(aws, { store = false, on_seat = function()
+        if is_inside then
+          one:close()
+        else
+          coroutine.yield()
+        end
+        return true
+      end })
+      one = box.receiver
+      local running = coroutine.create(function() statuses[1] = box:deliver() end)
+      assert(coroutine.resume(running))
+      one:close()
+      if not is_inside then
+        assert(coroutine.resume(running))
+      end
+      assert.same({ { 204 }, "done" }, { statuses, box:reason() })
+    end
   end)
 
   it("duty 18: hands a message over again when its holder died", function()

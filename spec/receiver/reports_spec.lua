@@ -87,6 +87,47 @@ describe("the receiver", function()
       assert.equal(2, #box.alarms)
     end)
 
+    it("an alarm of one topic does not hide that of another", function()
+      local box = inbox.open(aws, { topics = { TOPIC, OTHER } })
+      for _, topic in ipairs { TOPIC, OTHER, TOPIC, OTHER } do
+        box:deliver { Type = "UnsubscribeConfirmation", TopicArn = topic }
+      end
+      assert.same({ TOPIC, OTHER }, { box.alarms[1].topic_arn, box.alarms[2].topic_arn })
+      assert.same({ 2, 4 }, { #box.alarms, box:counted("alarm_unsubscribed") })
+    end)
+
+    it("alarms of topics that nobody configured share one pause", function()
+      local box = inbox.open(nil, { mode = "raw", basic_auth = BASIC })
+      for i = 1, 3 do
+        box:post(bare_request("{}", { ["x-amz-sns-rawdelivery"] = "true", ["x-amz-sns-topic-arn"] = TOPIC .. i }))
+      end
+      assert.same({ 1, 3, TOPIC .. "1" }, { #box.alarms, box:counted("alarm_unusable_message"),
+        box.alarms[1].topic_arn })
+    end)
+
+    it("duty 9: a message out of time is an alarm, with its topic where there is only one", function()
+      for _, row in ipairs { { -3901, "stale" }, { 301, "early" } } do
+        for _, topics in ipairs { { TOPIC }, { TOPIC, OTHER } } do
+          local box = inbox.open(aws, { topics = topics })
+          assert.equal(400, (box:deliver { Timestamp = box.now_s + row[1] }))
+          assert.same({ 1, row[2] }, { #box.alarms, box.alarms[1].code })
+          assert.equal(#topics == 1 and TOPIC or nil, box.alarms[1].topic_arn)
+          assert.matches("the clock of this host", box.alarms[1].message, 1, true)
+        end
+      end
+    end)
+
+    it("duty 10: the alarm of the latch says how to go back", function()
+      local box = inbox.open(aws, { topics = { TOPIC } })
+      box:deliver { SignatureVersion = "2" }
+      box:deliver { SignatureVersion = "1" }
+      assert.same({ "version_refused", TOPIC }, { box.alarms[1].code, box.alarms[1].topic_arn })
+      assert.matches("remove paciolan/sns_version/<topic> from the store and restart", box.alarms[1].message, 1, true)
+      assert.is_true(box.store:remove("paciolan/sns_version/" .. TOPIC))
+      box:restart()
+      assert.equal(204, (box:deliver { SignatureVersion = "1" }))
+    end)
+
     it("to hooks that raise changes no answer", function()
       local box = inbox.open(aws, { on_report = function() error("broken") end,
         on_alarm = function() error("broken") end })
@@ -126,6 +167,36 @@ describe("the receiver", function()
       assert.same({ 1, "postponed" }, { #warnings, warnings[1].code })
       assert.truthy(warnings[1].message:find("dead-letter queue", 1, true))
       assert.same({}, box.receiver:watch(box.now_s + 3600))
+    end)
+
+    it("duty 24: warns of what was refused for good, although it came for us", function()
+      local function codes(box)
+        local list = {}
+        for i, warning in ipairs(box.receiver:watch()) do
+          list[i] = warning.code
+        end
+        return list
+      end
+      local quiet = { certificate_warning_s = 1 }
+      local now_s = os.time()
+      for _, fields in ipairs { { Message = "{}" }, { Timestamp = now_s - 4000 }, { Timestamp = now_s + 400 } } do
+        local box = inbox.open(aws, quiet)
+        assert.equal(400, (box:deliver(fields)))
+        assert.same({ "refused" }, codes(box))
+        box.now_s = box.now_s + 3600
+        assert.same({}, codes(box))
+      end
+      for _, body in ipairs { "{}", "no JSON" } do
+        local box = inbox.open(aws, { certificate_warning_s = 1, basic_auth = BASIC })
+        box:post(bare_request(body))
+        assert.same({ "refused" }, codes(box))
+        box = inbox.open(aws, quiet)
+        assert.equal(400, (box:post(bare_request(body))))
+        assert.same({}, codes(box))
+      end
+      local box = inbox.open(aws, quiet)
+      assert.equal(400, (box:deliver { TopicArn = OTHER }))
+      assert.same({}, codes(box))
     end)
   end)
 end)

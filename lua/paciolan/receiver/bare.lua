@@ -14,12 +14,11 @@ local function is_message_id(text)
 end
 
 -- What a raw delivery says of itself is in its headers. Returns the key, if there is one; or nil, status and reason.
-local function read_headers(self, headers, context)
+local function read_headers(self, body, headers, context)
   local topic, id = headers["x-amz-sns-topic-arn"], headers["x-amz-sns-message-id"]
-  if headers["x-amz-sns-message-type"] and not headers["x-amz-sns-rawdelivery"] then
-    self._told:alarm("envelope_refused", "an SNS envelope came where raw deliveries are expected; a subscription is"
-      .. " confirmed in mode envelope before raw delivery is switched on")
-    return nil, 400, "envelope_refused"
+  local type_name = headers["x-amz-sns-message-type"]
+  if type_name and not headers["x-amz-sns-rawdelivery"] then
+    return notifications.refuse_envelope(self, body, type_name)
   elseif topic and not settings.is_topic(topic) then
     return nil, 400, "bad_topic"
   elseif self._floors and not (topic and self._floors[topic]) then
@@ -40,7 +39,7 @@ end
 -- @treturn string reason
 -- @treturn ?string detail
 function bare.handle_raw(self, body, headers, context)
-  local key, status, reason = read_headers(self, headers, context)
+  local key, status, reason = read_headers(self, body, headers, context)
   if status then
     return status, reason
   end

@@ -9,7 +9,8 @@ local notifications = require "paciolan.receiver.notifications"
 local callbacks = {}
 
 local MAX_DEPTH = 64
-local MAX_WHOLE = 2 ^ 53
+-- From here on a double skips whole numbers, so an id may have been another one.
+local TOO_LARGE = 2 ^ 53
 
 local function is_object(value)
   return type(value) == "table" and type(next(value)) ~= "number"
@@ -29,7 +30,7 @@ end
 
 -- An id is a text, whichever way it came.
 local function read_id(value)
-  if type(value) == "number" and value >= 0 and value <= MAX_WHOLE and value % 1 == 0 then
+  if type(value) == "number" and value >= 0 and value < TOO_LARGE and value % 1 == 0 then
     return ("%d"):format(value)
   end
   return type(value) == "string" and value ~= "" and value or nil
@@ -78,7 +79,7 @@ function callbacks.handle(self, body, _, context, request)
     return refuse(self, body, problem)
   end
   context.entity = "callback"
-  local done, reason, detail = notifications.call(self._options.on_callback, result, request)
+  local done, reason, detail = notifications.call(self, nil, self._options.on_callback, result, request)
   if not done then
     return 503, reason, detail
   end

@@ -14,6 +14,9 @@
 --
 -- Nothing in the store is trusted: it is read and checked like what was fetched. A store that fails only makes the
 -- processes fetch each for itself.
+--
+-- Another certificate that comes under a known address is a *successor*. It is tried first, and until it has verified a
+-- message the one before it is kept, here and in the store: a wrong answer of the host must not cost messages.
 -- @module paciolan.receiver.certificates
 local core = require "paciolan.core"
 local fetching = require "paciolan.receiver.fetching"
@@ -31,6 +34,17 @@ local FETCH_MS = fetching.TIMEOUT_MS + GRACE_MS
 -- Stored for at least this long after it was fetched, so that a stale one is there while none can be fetched.
 local KEEP_S = 30 * 24 * 60 * 60
 local LOCKED = { ttl_s = 2 * FETCH_MS / 1000 }
+-- After a wait for another process that told nothing. A message of SNS comes again after 20 s.
+local IN_VAIN_S = 5
+-- A coroutine that was dropped is found out by the end of its time; then one of those who waited does its work.
+local MAX_FLIGHTS = 2
+
+-- Reasons that mean that the certificate itself will not do, and not the signature. Only Amazon's host can have served
+-- it, so what is out of date is our trust in it, or our clock.
+local of_certificate = { untrusted_certificate = true, certificate_name = true, certificate_dates = true }
+
+local RATIONED = "new addresses of signing certificates are more than the ration, so that a new certificate of Amazon"
+  .. " may have to wait: set basic_auth, so that strangers cannot name addresses, and use a store that survives"
 
 local Certificates = {}
 Certificates.__index = Certificates
@@ -46,8 +60,8 @@ function certificates.new(options, fetch, waiter, trust, told)
   return setmetatable({
     _store = options.store, _clock = options.clock, _limits = options.certificates,
     _warning_s = options.certificate_warning_s, _fetch = fetch, _waiter = waiter, _trust = trust, _told = told,
-    _owner = assert(core.request_id()), _proven = {}, _others = {}, _flights = {}, _rations = {}, _uses = 0,
-    _attempts = 0,
+    _mark = ("fetching %s "):format(assert(core.request_id())), _proven = {}, _others = {}, _flights = {},
+    _rations = {}, _uses = 0, _attempts = 0,
   }, Certificates)
 end
 
@@ -85,23 +99,36 @@ local function entry_of(self, url)
   return self._proven[url] or self._others[url]
 end
 
--- Puts a certificate in the place of whatever is known under its address.
-local function set_certificate(self, url, certificate, fetched_s)
-  local entry = entry_of(self, url)
-  if not entry then
-    entry = keep(self, self._others, { url = url })
+local function entry_for(self, url)
+  return entry_of(self, url) or keep(self, self._others, { url = url })
+end
+
+local function set_due(entry, from_s, after_s)
+  entry.refresh_at_s, entry.after_s = from_s + after_s, after_s
+end
+
+-- One that is due later than it can be was dated by a clock that has gone back since.
+local function is_due(self, entry)
+  local left_s = entry.refresh_at_s - self._clock()
+  return left_s <= 0 or left_s > entry.after_s
+end
+
+-- Takes what was read under an address: `{ certificate, pem, text }`, the last as it is in the store.
+local function set_found(self, url, found, fetched_s)
+  local entry = entry_for(self, url)
+  if not entry.current or entry.current.pem == found.pem then
+    entry.current = found
+  else
+    entry.successor = found
   end
-  entry.certificate, entry.refresh_at_s = certificate, fetched_s + self._limits.ttl_s
+  set_due(entry, fetched_s, self._limits.ttl_s)
   return entry
 end
 
 -- What is there stays usable while it is in date; the core looks at the dates with every message.
-local function set_failure(self, url)
-  local entry = entry_of(self, url)
-  if not entry then
-    entry = keep(self, self._others, { url = url })
-  end
-  entry.refresh_at_s = self._clock() + self._limits.negative_ttl_s
+local function set_failure(self, url, after_s)
+  local entry = entry_for(self, url)
+  set_due(entry, self._clock(), math.min(after_s or self._limits.negative_ttl_s, self._limits.negative_ttl_s))
   return entry
 end
 
@@ -126,18 +153,24 @@ end
 
 -- A certificate of the store, read anew; nil when there is none that can be used.
 local function load_stored(self, url)
-  local fetched_s, pem = (ask_store(self, "get", certificate_key(url)) or ""):match("^(%d+)\n(.+)$")
+  local text = ask_store(self, "get", certificate_key(url)) or ""
+  local fetched_s, pem = text:match("^(%d+)\n(.+)$")
   local certificate = pem and core.sns.certificate(pem, self._trust)
   if not certificate then
     return nil
   end
   -- The clock of the host that fetched it may be ahead of ours.
-  return set_certificate(self, url, certificate, math.min(tonumber(fetched_s), self._clock()))
+  return set_found(self, url, { certificate = certificate, pem = pem, text = text },
+    math.min(tonumber(fetched_s), self._clock()))
 end
 
-local function save(self, url, pem, fetched_s)
-  local text = ("%d\n%s"):format(math.floor(fetched_s), pem)
-  ask_store(self, "put", certificate_key(url), text, { ttl_s = math.max(KEEP_S, self._limits.ttl_s), durable = true })
+local function save(self, url, found)
+  ask_store(self, "put", certificate_key(url), found.text,
+    { ttl_s = math.max(KEEP_S, self._limits.ttl_s), durable = true })
+end
+
+local function is_fresh(self, entry)
+  return entry ~= nil and not is_due(self, entry)
 end
 
 -- --- the ration ---------------------------------------------------------------------------------------------------
@@ -174,8 +207,13 @@ local function fetch(self, url)
     return nil, "what was fetched is no certificate that can be used: " .. tostring(reason)
   end
   local now_s = self._clock()
-  save(self, url, pem, now_s)
-  return set_certificate(self, url, certificate, now_s)
+  local found = { certificate = certificate, pem = pem, text = ("%d\n%s"):format(math.floor(now_s), pem) }
+  local entry = set_found(self, url, found, now_s)
+  if entry.current == found then
+    entry.successor = nil
+    save(self, url, found)
+  end
+  return entry
 end
 
 local function fetch_failed(self, url, problem)
@@ -203,40 +241,50 @@ end
 local function look_at_other(self, url, owner)
   local lock = ask_store(self, "get", lock_key(url))
   local failed_until_s = lock and tonumber(lock:match("^failed (%d+)$"))
-  if failed_until_s and self._clock() < failed_until_s then
-    return set_failure(self, url)
-  elseif failed_until_s and ask_store(self, "replace", lock_key(url), lock, owner, LOCKED) then
+  local left_s = failed_until_s and failed_until_s - self._clock()
+  if left_s and left_s > 0 and left_s <= self._limits.negative_ttl_s then
+    return set_failure(self, url, left_s), lock
+  end
+  local known = entry_of(self, url)
+  -- In this process only one fetches at a time, so another lock of ours is that of a coroutine that was dropped.
+  local is_dead = left_s or lock and (known and known.dead_lock == lock or lock:find(self._mark, 1, true) == 1)
+  if is_dead and ask_store(self, "replace", lock_key(url), lock, owner, LOCKED) then
     return nil
   end
   local entry = load_stored(self, url)
-  return entry ~= nil and self._clock() < entry.refresh_at_s and entry
+  return is_fresh(self, entry) and entry, lock
 end
 
 -- Takes the lock, and returns nil; or what came of somebody else's fetch. A store that fails locks nobody out.
 local function lock_or_wait(self, url, owner)
   local ends_at_ms = core.monotonic_ms() + FETCH_MS
+  local first_lock, last_lock
   while core.monotonic_ms() < ends_at_ms do
     if ask_store(self, "add", lock_key(url), owner, LOCKED) ~= false then
       return nil
     end
-    local entry = look_at_other(self, url, owner)
+    local entry, lock = look_at_other(self, url, owner)
     if entry ~= false then
       return entry
     end
+    first_lock, last_lock = first_lock or lock, lock
     self._waiter:sleep(STORE_POLL_MS)
   end
-  return set_failure(self, url)
+  local entry = set_failure(self, url, IN_VAIN_S)
+  -- Whoever has held it all the time is dead, and the next attempt need not wait for him.
+  entry.dead_lock = first_lock == last_lock and last_lock or nil
+  return entry
 end
 
 local function fetch_once(self, url)
   self._attempts = self._attempts + 1
-  local owner = ("fetching %s %d"):format(self._owner, self._attempts)
+  local owner = self._mark .. ("%d"):format(self._attempts)
   local entry = lock_or_wait(self, url, owner)
   if entry then
     return entry
   end
   entry = load_stored(self, url) -- somebody may have ended just before
-  if entry and self._clock() < entry.refresh_at_s then
+  if is_fresh(self, entry) then
     ask_store(self, "remove", lock_key(url), owner)
     return entry
   end
@@ -246,10 +294,12 @@ end
 -- An address that is unknown here, or due: from the store, or from Amazon if the ration allows it.
 local function look_up(self, url)
   local entry = load_stored(self, url)
-  if entry and self._clock() < entry.refresh_at_s then
+  if is_fresh(self, entry) then
     return entry
   elseif not self._proven[url] and not take_ration(self, url) then
     self._told:count("certificate_rationed")
+    self._told:remember("certificate_rationed")
+    self._told:alarm("certificate_rationed", RATIONED)
     return entry or entry_of(self, url)
   end
   return fetch_once(self, url)
@@ -261,11 +311,22 @@ local function is_under_way(flight)
   return flight ~= nil and core.monotonic_ms() < flight.ends_at_ms
 end
 
+-- Those whose coroutine was dropped.
+local function remove_dead_flights(self)
+  for url, flight in pairs(self._flights) do
+    if not is_under_way(flight) then
+      self._flights[url] = nil
+    end
+  end
+end
+
 -- A coroutine that was dropped does not hold up the others for ever: its flight ends with its time.
 local function fly(self, url)
+  remove_dead_flights(self)
   local flight = { ends_at_ms = core.monotonic_ms() + 2 * FETCH_MS }
   self._flights[url] = flight
   local ok, entry = pcall(look_up, self, url)
+  flight.is_over = true
   if self._flights[url] == flight then
     self._flights[url] = nil
   end
@@ -275,43 +336,54 @@ local function fly(self, url)
   return entry
 end
 
-local function wait_for_flight(self, url)
-  while is_under_way(self._flights[url]) do
+-- Whether it came to its end.
+local function wait_for(self, flight)
+  while not flight.is_over and is_under_way(flight) do
     self._waiter:sleep(POLL_MS)
   end
-  return entry_of(self, url)
+  return flight.is_over
 end
 
 local function usable(entry)
-  if entry and entry.certificate then
+  if entry and entry.current then
     return entry
   end
   return nil
 end
 
---- The certificate at an address.
+--- The certificates at an address.
 -- @tparam string url as the core has checked it
--- @treturn ?table an entry with `certificate`, to be given to `prove` or `doubt` after the check; nil when there is
--- none now, which is our own trouble and not the sender's
+-- @treturn ?table an entry to be given to `verify`; nil when there is none now, which is our own trouble and not the
+-- sender's
 function Certificates:get(url)
   local entry = entry_of(self, url)
   if entry then
     touch(self, entry)
-    if self._clock() < entry.refresh_at_s then
+    if not is_due(self, entry) then
       return usable(entry)
     end
   end
-  if not is_under_way(self._flights[url]) then
-    return usable(fly(self, url))
-  elseif usable(entry) then
-    return entry -- stale, and being renewed by another coroutine
+  for _ = 1, MAX_FLIGHTS do
+    local flight = self._flights[url]
+    if not is_under_way(flight) then
+      return usable(fly(self, url))
+    elseif usable(entry) then
+      return entry -- stale, and being renewed by another coroutine
+    elseif wait_for(self, flight) then
+      break
+    end
   end
-  return usable(wait_for_flight(self, url))
+  return usable(entry_of(self, url))
 end
 
---- A message was verified with the certificate.
--- @tparam table entry from `get`
-function Certificates:prove(entry)
+-- --- verifying ----------------------------------------------------------------------------------------------------
+
+-- A message was verified with this certificate of an entry.
+local function prove(self, entry, found)
+  if entry.successor == found then
+    entry.current, entry.successor = found, nil
+    save(self, entry.url, found)
+  end
   entry.proven_s = self._clock()
   if not entry.is_proven then
     entry.is_proven = true
@@ -320,15 +392,43 @@ function Certificates:prove(entry)
   end
 end
 
---- The certificate itself was refused. It is not kept for longer than a fetch that failed, so that a better one, or one
+-- The certificate itself was refused. It is not kept for longer than a fetch that failed, so that a better one, or one
 -- whose issuer was added by now, is found soon.
--- @tparam table entry from `get`
-function Certificates:doubt(entry)
-  local refresh_at_s = self._clock() + self._limits.negative_ttl_s
-  if refresh_at_s < entry.refresh_at_s then
-    entry.refresh_at_s = refresh_at_s
-    ask_store(self, "remove", certificate_key(entry.url))
+local function doubt(self, entry, found)
+  local negative_ttl_s = self._limits.negative_ttl_s
+  if entry.refresh_at_s - self._clock() > negative_ttl_s then
+    set_due(entry, self._clock(), negative_ttl_s)
+    ask_store(self, "remove", certificate_key(entry.url), found.text)
   end
+end
+
+local function check(self, entry, found, message, now_s)
+  local envelope, reason = core.sns.check(message, found.certificate, now_s)
+  if envelope then
+    prove(self, entry, found)
+  elseif of_certificate[reason] then
+    doubt(self, entry, found)
+  end
+  return envelope, reason
+end
+
+--- Verifies a message with the certificates at its address.
+-- @tparam table entry from `get`
+-- @param message from `core.sns.open`
+-- @tparam number now_s unix seconds
+-- @treturn table the verified envelope
+-- @treturn[2] nil
+-- @treturn[2] string the core's reason
+function Certificates:verify(entry, message, now_s)
+  local current, successor = entry.current, entry.successor
+  local envelope, reason = check(self, entry, successor or current, message, now_s)
+  if not envelope and successor and (of_certificate[reason] or reason == "bad_signature") then
+    local other_reason
+    envelope, other_reason = check(self, entry, current, message, now_s)
+    -- A signature that the one certificate does not fit may be that of the other, which will not do now.
+    reason = of_certificate[reason] and reason or other_reason
+  end
+  return envelope, reason
 end
 
 --- Warns of certificates in use that end soon.
@@ -336,7 +436,7 @@ end
 -- @tparam table warnings to which they are added
 function Certificates:warn(now_s, warnings)
   for _, entry in pairs(self._proven) do
-    local _, ends_at_s = entry.certificate:times()
+    local _, ends_at_s = entry.current.certificate:times()
     if now_s - entry.proven_s < self._limits.ttl_s and ends_at_s - now_s < self._warning_s then
       warnings[#warnings + 1] = {
         code = "certificate_ends",

@@ -9,22 +9,31 @@ local notifications = require "paciolan.receiver.notifications"
 
 local envelopes = {}
 
--- Reasons that mean that the certificate itself will not do, and not the signature.
-local of_certificate = { untrusted_certificate = true, certificate_name = true, certificate_dates = true }
-
 local alarms = {
-  version_refused = "a message of a topic came with an older SignatureVersion than that topic has to have",
+  version_refused = "a message came with an older SignatureVersion than its topic has to have. If the owner went back"
+    .. " on purpose, remove paciolan/sns_version/<topic> from the store and restart; min_version must allow it too",
+  early = "a message is dated later than now, so it was refused for good: the clock of this host is slow, or somebody"
+    .. " who knows the topic makes messages up",
+  stale = "a message is older than max_age_s, so it was refused for good: the clock of this host is fast, or a message"
+    .. " of former days is played again",
   untrusted_certificate = "a signing certificate does not lead to a root that is trusted; when Amazon uses a new"
     .. " issuer, give it as intermediates",
   certificate_name = "a signing certificate has not the name that belongs to its region",
-  certificate_dates = "a signing certificate is not in date, or the clock of this host is wrong",
+  certificate_dates = "a signing certificate is not in date, or the clock of this host is wrong; anybody may name an"
+    .. " old address of Amazon, so messages that are handled meanwhile say that all is well",
   sha1_disabled = "this host's policy for OpenSSL forbids SHA-1, so messages of SignatureVersion 1 cannot be verified:"
     .. " ask the owner of the topic for version 2, or allow it",
   system_failure = "there was no memory to verify a signature with, or OpenSSL failed",
 }
 
--- All others stay wrong for ever.
-local status_of = { too_large = 413, sha1_disabled = 503, system_failure = 503 }
+-- All others stay wrong for ever. A certificate that will not do is none of them: it came from Amazon's own host.
+local status_of = {
+  too_large = 413, sha1_disabled = 503, system_failure = 503, untrusted_certificate = 503, certificate_name = 503,
+  certificate_dates = 503,
+}
+
+-- What is only looked at once the topic was found to be one of ours.
+local is_of_topic = { version_refused = true, early = true, stale = true }
 
 local function refuse(self, reason, detail, topic)
   if alarms[reason] then
@@ -76,14 +85,10 @@ local function verify(self, message, now_s)
   if not entry then
     return nil, 503, "certificate_unavailable"
   end
-  local envelope, reason = core.sns.check(message, entry.certificate, now_s)
+  local envelope, reason = self._certificates:verify(entry, message, now_s)
   if not envelope then
-    if of_certificate[reason] then
-      self._certificates:doubt(entry)
-    end
     return nil, refuse(self, reason, nil, message:topic_arn())
   end
-  self._certificates:prove(entry)
   return envelope
 end
 
@@ -114,8 +119,9 @@ function envelopes.handle(self, body, headers, context)
     return 400, "raw_refused"
   end
   local message, refused, place = core.sns.open(body, self._floors, now_s, options.max_age_s, options.clock_skew_s)
+  context.is_ours = context.is_ours or message ~= nil or is_of_topic[refused]
   if not message then
-    return refuse(self, refused, place)
+    return refuse(self, refused, place, is_of_topic[refused] and self._only_topic or nil)
   elseif differs(headers, "x-amz-sns-message-type", message:type())
       or differs(headers, "x-amz-sns-topic-arn", message:topic_arn()) then
     return 400, "header_mismatch"

@@ -24,18 +24,40 @@ function notifications.keep(quarantine, body, reason)
   return ok and kept ~= false and (kept ~= nil or err == nil)
 end
 
--- Only looked at once the body was refused as a message.
-local function is_envelope(body)
+local ENVELOPE = "an SNS envelope came where messages are expected bare"
+
+-- The type of an envelope. Only looked at once the body was refused as a message.
+local function type_of_envelope(body)
   local decoded = json.decode(body)
-  return type(decoded) == "table" and type(decoded.Type) == "string" and type(decoded.TopicArn) == "string"
+  return type(decoded) == "table" and type(decoded.TopicArn) == "string" and type(decoded.Type) == "string"
+    and decoded.Type or nil
+end
+
+--- Refuses an envelope where there should be none. Nobody has checked its signature, but it came with our credentials,
+-- and may hold a message that never comes again; confirmations hold secrets and are not kept.
+-- @tparam table self the receiver
+-- @tparam string body
+-- @tparam string type_name of the envelope
+-- @tparam ?string topic
+-- @treturn boolean whether this is over for good
+-- @treturn number status of the answer
+-- @treturn string reason
+function notifications.refuse_envelope(self, body, type_name, topic)
+  local quarantine = type_name == "Notification" and self._options.quarantine or nil
+  if not notifications.keep(quarantine, body, ENVELOPE) then
+    return false, 503, "quarantine_failed"
+  end
+  self._told:alarm("envelope_refused", ENVELOPE .. "; a subscription is confirmed in mode envelope before raw delivery"
+    .. " is switched on", topic)
+  return quarantine ~= nil, 400, "envelope_refused"
 end
 
 -- Signed, or sent with our credentials, but nobody could act on it. Kept, it is over for good.
 local function refuse(self, body, err, context)
   local options, detail = self._options, errors.is(err) and err.message or nil
-  if options.mode ~= "envelope" and is_envelope(body) then
-    self._told:alarm("envelope_refused", "an SNS envelope came where messages are expected bare")
-    return false, 400, "envelope_refused"
+  local envelope_type = options.mode ~= "envelope" and type_of_envelope(body)
+  if envelope_type then
+    return notifications.refuse_envelope(self, body, envelope_type, context.topic)
   elseif not notifications.keep(options.quarantine, body, detail or UNUSABLE) then
     return false, 503, "quarantine_failed"
   end
@@ -43,9 +65,13 @@ local function refuse(self, body, err, context)
   return options.quarantine ~= nil, 400, "unusable_message", detail
 end
 
--- A handler's answer: only true is done.
-local function call(handler, first, second)
-  local ok, done, err = pcall(handler, first, second)
+local failures = {
+  handler_raised = "a handler raised an error, so a message was not handled and has to come again: ",
+  handler_refused = "a handler did not return true, so a message was not handled and has to come again: ",
+}
+
+-- Of what a handler returned, or raised: only true is done.
+local function judge(ok, done, err)
   if not ok then
     return false, "handler_raised", reports.text(done)
   elseif done ~= true then
@@ -54,15 +80,51 @@ local function call(handler, first, second)
   return true
 end
 
-notifications.call = call
+--- Calls a handler of the application. What fails is an alarm.
+-- @tparam table self the receiver
+-- @tparam ?string topic
+-- @tparam function handler
+-- @param first
+-- @param second
+-- @treturn boolean whether it is done
+-- @treturn ?string reason
+-- @treturn ?string detail
+function notifications.call(self, topic, handler, first, second)
+  local done, reason, detail = judge(pcall(handler, first, second))
+  if not done then
+    self._told:alarm(reason, failures[reason] .. (detail or "it gave no cause"), topic)
+  end
+  return done, reason, detail
+end
 
--- All items or none: the first that is not done ends it, and the service sends the whole message again.
-local function hand_over(handler, message)
-  for _, item in ipairs(message.items) do
-    local done, reason, detail = call(handler, item, message)
-    if not done then
-      return false, 503, reason, detail
+local call = notifications.call
+
+-- What was read, whatever a handler does to the list in its message. Of one item nothing is looked at after the call.
+local function items_of(message)
+  if #message.items == 1 then
+    return message.items
+  end
+  local items = {}
+  for i, item in ipairs(message.items) do
+    items[i] = item
+  end
+  return items
+end
+
+-- One that fails does not keep the others from being handled; but it is one message, which then comes again as a whole.
+local function hand_over(self, topic, handler, message)
+  local items, first_reason, first_detail = items_of(message), nil, nil
+  if #items == 0 then
+    return true, 204, "empty"
+  end
+  for i = 1, #items do
+    local done, reason, detail = call(self, topic, handler, items[i], message)
+    if not done and not first_reason then
+      first_reason, first_detail = reason, detail
     end
+  end
+  if first_reason then
+    return false, 503, first_reason, first_detail
   end
   return true, 204, "done"
 end
@@ -74,9 +136,9 @@ local function dispatch(self, message, context)
   local options = self._options
   local handler = options[handler_of[message.entity]]
   if handler then
-    return hand_over(handler, message)
+    return hand_over(self, context.topic, handler, message)
   elseif options.on_message then
-    local done, reason, detail = call(options.on_message, message)
+    local done, reason, detail = call(self, context.topic, options.on_message, message)
     return done, done and 204 or 503, reason or "done", detail
   end
   self._told:alarm("no_handler", "messages of an entity without a handler are acknowledged and dropped", context.topic)

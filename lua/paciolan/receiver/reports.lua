@@ -67,34 +67,44 @@ local function tell(self, hook, event)
   end
 end
 
---- Tells the application of something that a person should look at. Repetitions are counted, and told again after five
--- minutes at the earliest.
+-- Alarms of topics that are not configured, which only raw deliveries have, share one pause: they could be any number.
+local function pause_key(self, code, topic_arn)
+  local floors = self._options.floors
+  return topic_arn and floors and floors[topic_arn] and code .. "\n" .. topic_arn or code
+end
+
+--- Tells the application of something that a person should look at. Repetitions for the same topic are counted, and
+-- told again after five minutes at the earliest.
 -- @tparam string code
 -- @tparam string message
--- @tparam ?string topic_arn one of the configured topics
+-- @tparam ?string topic_arn
 function Reports:alarm(code, message, topic_arn)
   self:count("alarm_" .. code)
-  local now_s, last_s = self._options.clock(), self._raised_at_s[code]
+  local key = pause_key(self, code, topic_arn)
+  local now_s, last_s = self._options.clock(), self._raised_at_s[key]
   if last_s and now_s >= last_s and now_s < last_s + ALARM_PAUSE_S then
     return
   end
-  self._raised_at_s[code] = now_s
+  self._raised_at_s[key] = now_s
   tell(self, self._options.on_alarm, { code = code, message = message, topic_arn = topic_arn })
 end
 
-local shows_life = { done = true, duplicate = true, no_handler = true }
+local shows_life = { done = true, duplicate = true, empty = true, no_handler = true }
 
 --- Tells how a request ended.
 -- @tparam number status of the answer
 -- @tparam string reason
 -- @tparam ?string detail any text
--- @tparam table context `topic`, `message_id`, `subscription`, `entity`, as far as they are known
+-- @tparam table context `topic`, `message_id`, `subscription`, `entity`, as far as they are known; `is_ours` when the
+-- request came with the right credentials, or for a topic that is listened to
 function Reports:finish(status, reason, detail, context)
   self:count(reason)
   if shows_life[reason] then
     self._last_message_s = self._options.clock()
   elseif status == 503 then
     self:remember("postponed")
+  elseif status == 400 and context.is_ours then
+    self:remember("refused")
   end
   local hook = self._options.on_report
   if hook then
@@ -133,10 +143,14 @@ local event_texts = {
   reservation_lost = "a handler took longer than reserve_s, so its message may have been handled twice",
   postponed = "deliveries were answered 503 within the last hour; SNS gives up after its retries, and then a message is"
     .. " lost unless the owner of the topic has attached a dead-letter queue to the subscription",
+  refused = "requests with the right credentials, or for a topic of ours, were refused for good within the last hour;"
+    .. " counters and reports name the reasons",
+  certificate_rationed = "new addresses of signing certificates were more than the ration within the last hour, so that"
+    .. " a new certificate may have to wait; set basic_auth, and use a store that survives",
 }
 
 local function add_events(self, now_s, warnings)
-  for _, code in ipairs { "fetch_failed", "postponed", "reservation_lost" } do
+  for _, code in ipairs { "certificate_rationed", "fetch_failed", "postponed", "refused", "reservation_lost" } do
     local at_s = self._event_at_s[code]
     if at_s and now_s - at_s < EVENT_MEMORY_S then
       warnings[#warnings + 1] = { code = code, message = event_texts[code] }

@@ -131,8 +131,8 @@ local known_of = {
   certificates = {
     max = { count, default = 64 },
     ttl_s = { seconds_from(1), default = 86400 },
-    negative_ttl_s = { seconds_from(1), default = 30 },
-    novel_per_minute = { count, default = 6 },
+    negative_ttl_s = { seconds_from(1), default = 15 },
+    novel_per_minute = { count, default = 60 },
   },
   callback = { path = { a_path }, basic_auth = { a_table } },
   topic = {
@@ -227,6 +227,9 @@ local function read_topics(options)
     local topic = read_table(given, known_of.topic, "topics: ")
     if not settings.is_topic(topic.arn) then
       fail("topics: each must be the ARN of a standard topic, arn:aws:sns:REGION:ACCOUNT:NAME")
+    elseif options.mode == "envelope" and not core.sns.is_topic(topic.arn) then
+      fail("topics: the hosts of Amazon in one's partition and region are not known, so that its messages cannot be"
+        .. " verified")
     elseif floors[topic.arn] then
       fail("topics: one is there twice")
     end

@@ -36,7 +36,7 @@ describe("an attack by a certificate host:", function()
     local one = request(box)
     attack.refused(box, one, "certificate_unavailable", { status = 503, alarm = "fetch_failed",
       fetches = fetches or 1 })
-    box.now_s = box.now_s + 29
+    box.now_s = box.now_s + 14
     attack.refused(box, one, "certificate_unavailable", { status = 503 })
     assert.equal(1, box:counted("certificate_fetches"))
     assert.equal("fetch_failed", box.receiver:watch()[1].code)

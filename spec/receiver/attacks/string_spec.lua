@@ -255,9 +255,9 @@ describe("an attack on the signed string", function()
     } do
       attack.refused(box, at(text), "bad_timestamp", { label = text })
     end
-    attack.refused(box, at("9999-12-31T23:59:59.999Z"), "early")
-    attack.refused(box, at("1970-01-01T00:00:00.000Z"), "stale")
-    attack.refused(box, at("0000-01-01T00:00:00.000Z"), "stale")
+    attack.refused(box, at("9999-12-31T23:59:59.999Z"), "early", { alarm = "early" })
+    attack.refused(box, at("1970-01-01T00:00:00.000Z"), "stale", { alarm = "stale" })
+    attack.refused(box, at("0000-01-01T00:00:00.000Z"), "stale", { alarm = "stale" })
     local fields = aws:message { Message = inbox.seats(), Timestamp = box.now_s }
     fields.Timestamp = box.now_s
     attack.refused(box, request(aws:sign(fields)), "not_string")
