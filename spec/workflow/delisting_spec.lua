@@ -437,7 +437,7 @@ describe("delisting", function()
   end)
 end)
 
--- --- what fails in between --------------------------------------------------------------------------------------------
+-- --- what fails in between ----------------------------------------------------------------------------------------
 
 describe("delisting, when an operation of the store fails,", function()
   -- Runs `act` with each of its operations failing in each way, one at a time, and then again without faults.
@@ -578,7 +578,7 @@ describe("delisting, when two are at it at once,", function()
   end)
 end)
 
--- --- with a receiver ---------------------------------------------------------------------------------------------------
+-- --- with a receiver ----------------------------------------------------------------------------------------------
 
 describe("delisting behind a receiver", function()
   local aws
