@@ -109,9 +109,9 @@ demo: deps-build ## sell, print and transfer tickets against the sandbox
 	  echo "Building for $(LUA_5.4); this takes a few seconds, once."; $(MAKE) $(ONE_ABI) $(if $(V),,-s) all; }
 	@eval "$$($(MAKE) $(ONE_ABI) -s env)" && $(LUA_5.4) examples/first_sale.lua
 
-bench: deps-test ## time a check, an encoding, a call, calls side by side, and the stores, on both Luas
+bench: deps-test ## time a check, an encoding, a call, calls side by side, the stores, and a receipt, on both Luas
 	@$(MAKE) --no-print-directory all
-	@for program in payload call concurrent store; do $(foreach abi,$(ABIS), \
+	@for program in payload call concurrent store receive; do $(foreach abi,$(ABIS), \
 	  ( eval "$$($(MAKE) -s --no-print-directory env ABI=$(abi))" && \
 	    LUA_PATH="$(CURDIR)/bench/?.lua;$$LUA_PATH" $(LUA_$(abi)) bench/$$program.lua ) || exit 1;) \
 	done

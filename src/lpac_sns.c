@@ -153,35 +153,57 @@ static int lowest_version(lua_State *L, int index, pac_text topic) {
   return (int)version;
 }
 
+/* When messages are judged, and by which limits: three arguments from `first`. */
+typedef struct times {
+  int64_t now_ms, max_age_ms, skew_ms;
+} times;
+
+static times check_times(lua_State *L, int first) {
+  return (times){ check_seconds(L, first), check_seconds(L, first + 1), check_seconds(L, first + 2) };
+}
+
+/* Everything that can be said without a certificate, of a body that was copied or
+** stays on the stack. topics: the index of { [arn] = lowest version }. Returns
+** NULL or the reason, with what err says. */
+static const char *read_message(lua_State *L, int topics, const times *when, const char *body, size_t length,
+                                char *arena, pac_sns_message *out, pac_err *err) {
+  const char *reason = pac_sns_read(body, length, arena, out, err);
+  if (reason != NULL) {
+    return reason;
+  }
+  int lowest = lowest_version(L, topics, out->envelope.topic_arn);
+  if (lowest == 0) {
+    (void)pac_fail(err, PAC_INVALID, "/TopicArn is none of the topics that are listened to");
+    return "topic_not_allowed";
+  } else if (out->version < lowest) {
+    (void)pac_fail(err, PAC_INVALID, "/SignatureVersion is lower than the topic may use");
+    return "version_refused";
+  }
+  reason = pac_sns_judge_time(out, when->now_ms, when->max_age_ms, when->skew_ms);
+  if (reason != NULL) {
+    (void)pac_fail(err, PAC_INVALID, "/Timestamp is %s",
+                   strcmp(reason, "stale") == 0 ? "older than messages may be" : "in the future");
+  }
+  return reason;
+}
+
 /* core.sns.open(body, topics, now_s, max_age_s, skew_s) -> message | nil, reason,
-** text. topics: { [arn] = lowest version }. Everything that can be said without a
-** certificate. */
+** text. topics: { [arn] = lowest version }. */
 static int sns_open(lua_State *L) {
   size_t length;
   const char *body = luaL_checklstring(L, 1, &length);
   luaL_checktype(L, 2, LUA_TTABLE);
-  int64_t now_ms = check_seconds(L, 3), max_age_ms = check_seconds(L, 4), skew_ms = check_seconds(L, 5);
+  times when = check_times(L, 3);
   if (length > PAC_ENVELOPE_MAX_BYTES) { /* before there are copies of it */
     return refuse(L, "too_large", "the body is larger than 2 MiB");
   }
   lpac_message *self = message_new(L, body, length);
   pac_err err;
-  const char *reason = pac_sns_read(self->bytes, length, self->bytes + length, &self->read, &err);
+  const char *reason = read_message(L, 2, &when, self->bytes, length, self->bytes + length, &self->read, &err);
   if (reason != NULL) {
     return refuse(L, reason, err.message);
   }
   luaL_setmetatable(L, MESSAGE_TYPE);
-  int lowest = lowest_version(L, 2, self->read.envelope.topic_arn);
-  if (lowest == 0) {
-    return refuse(L, "topic_not_allowed", "/TopicArn is none of the topics that are listened to");
-  } else if (self->read.version < lowest) {
-    return refuse(L, "version_refused", "/SignatureVersion is lower than the topic may use");
-  }
-  reason = pac_sns_judge_time(&self->read, now_ms, max_age_ms, skew_ms);
-  if (reason != NULL) {
-    return refuse(L, reason,
-                  reason[0] == 's' ? "/Timestamp is older than messages may be" : "/Timestamp is in the future");
-  }
   return 1;
 }
 
@@ -251,6 +273,18 @@ static void push_envelope(lua_State *L, const pac_sns_message *message) {
   lua_setfield(L, -2, "unsigned");
 }
 
+/* Returns NULL, or why the certificate or the signature will not do. string: room
+** for the string to sign. */
+static const char *verify(const pac_sns_message *message, pac_certificate *certificate, int64_t now, char *string) {
+  const char *reason = pac_certificate_judge(certificate, &message->topic, now);
+  if (reason != NULL) {
+    return reason;
+  }
+  size_t length = pac_sns_write_string(message, string);
+  return pac_certificate_verify(certificate, message->version, string, length, message->signature,
+                                message->signature_size);
+}
+
 /* core.sns.check(message, certificate, now_s) -> envelope | nil, reason. The
 ** certificate must suit the message's topic and be within its dates, and the
 ** signature must be right. */
@@ -259,18 +293,46 @@ static int sns_check(lua_State *L) {
   pac_certificate *certificate = check_certificate(L, 2);
   lua_Number now = luaL_checknumber(L, 3);
   luaL_argcheck(L, now >= -1e12 && now <= 1e12, 3, "not a time in seconds");
-  const char *reason = pac_certificate_judge(certificate, &self->read.topic, (int64_t)now);
-  if (reason == NULL) {
-    size_t length = pac_sns_write_string(&self->read, self->string);
-    reason = pac_certificate_verify(certificate, self->read.version, self->string, length, self->read.signature,
-                                    self->read.signature_size);
-  }
+  const char *reason = verify(&self->read, certificate, (int64_t)now, self->string);
   if (reason != NULL) {
     lua_pushnil(L);
     lua_pushstring(L, reason);
     return 2;
   }
   push_envelope(L, &self->read);
+  return 1;
+}
+
+/* Most messages are shorter, and their work fits the stack of C. */
+#define SHORT_BODY 4096u
+
+/* core.sns.verify(body, topics, now_s, max_age_s, skew_s, certificate) ->
+** envelope | nil, reason, text. What open and check do, for one who has the
+** certificate already: no message has to be kept in between. */
+static int sns_verify(lua_State *L) {
+  size_t length;
+  const char *body = luaL_checklstring(L, 1, &length);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  times when = check_times(L, 3);
+  pac_certificate *certificate = check_certificate(L, 6);
+  char arena[SHORT_BODY], string[PAC_SNS_STRING_SIZE(SHORT_BODY)], *work = arena, *signed_string = string;
+  if (length > PAC_ENVELOPE_MAX_BYTES) {
+    return refuse(L, "too_large", "the body is larger than 2 MiB");
+  } else if (length > SHORT_BODY) {
+    work = lua_newuserdatauv(L, length + PAC_SNS_STRING_SIZE(length), 0);
+    signed_string = work + length;
+  }
+  pac_sns_message message;
+  pac_err err;
+  const char *reason = read_message(L, 2, &when, body, length, work, &message, &err);
+  if (reason == NULL) {
+    err.message[0] = '\0';
+    reason = verify(&message, certificate, when.now_ms / 1000, signed_string);
+  }
+  if (reason != NULL) {
+    return refuse(L, reason, err.message);
+  }
+  push_envelope(L, &message);
   return 1;
 }
 
@@ -285,9 +347,13 @@ static const luaL_Reg message_methods[] = {
   { NULL, NULL },
 };
 static const luaL_Reg functions[] = {
-  { "trust", trust_new },       { "certificate", certificate_new },
-  { "is_topic", sns_is_topic }, { "open", sns_open },
-  { "check", sns_check },       { NULL, NULL },
+  { "trust", trust_new },
+  { "certificate", certificate_new },
+  { "is_topic", sns_is_topic },
+  { "open", sns_open },
+  { "check", sns_check },
+  { "verify", sns_verify },
+  { NULL, NULL },
 };
 
 void lpac_sns_register(lua_State *L) {

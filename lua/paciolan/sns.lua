@@ -188,12 +188,19 @@ local function ready_of(options)
   return ready
 end
 
--- The certificate is read when a message first needs it. Its refusal is kept like itself.
-local function read_certificate(ready)
-  if not ready.read and not ready.reason then
+-- The certificate is read when a message first needs it, for that costs more than to refuse the message. Its own
+-- refusal is kept as well.
+local function first_verify(ready, body, now, max_age_s, clock_skew_s)
+  local message, reason, text = core.sns.open(body, ready.lowest, now, max_age_s, clock_skew_s)
+  if not message then
+    return nil, reason, text
+  elseif not ready.reason then
     ready.read, ready.reason = core.sns.certificate(ready.certificate, ready.trusted)
   end
-  return ready.read, ready.reason
+  if not ready.read then
+    return nil, ready.reason
+  end
+  return core.sns.check(message, ready.read, now)
 end
 
 -- --- verifying ----------------------------------------------------------------------------------------------------
@@ -248,14 +255,12 @@ function sns.verify(body, options)
   else
     check("now", now, 4)
   end
-  local message, reason, text = core.sns.open(body, ready.lowest, now, ready.max_age_s or MAX_AGE_S,
-    ready.clock_skew_s or CLOCK_SKEW_S)
-  local certificate, envelope
-  if message then
-    certificate, reason = read_certificate(ready)
-  end
-  if certificate then
-    envelope, reason = core.sns.check(message, certificate, now)
+  local max_age_s, clock_skew_s = ready.max_age_s or MAX_AGE_S, ready.clock_skew_s or CLOCK_SKEW_S
+  local envelope, reason, text
+  if ready.read then
+    envelope, reason, text = core.sns.verify(body, ready.lowest, now, max_age_s, clock_skew_s, ready.read)
+  else
+    envelope, reason, text = first_verify(ready, body, now, max_age_s, clock_skew_s)
   end
   if envelope then
     return envelope
