@@ -34,14 +34,17 @@
 #define SERVER_TYPE "paciolan.httpd.server"
 #define HANDLE_TYPE "paciolan.httpd.request"
 
-#define DEFAULT_MAX_BODY   (8 * 1024 * 1024) /* an SNS message has at most 256 KiB, a lock 100 tokens */
-#define DEFAULT_MAX_HEADER (64 * 1024)       /* request line, request headers and answer headers together */
-#define MIN_MAX_HEADER     4096
-#define IDLE_TIMEOUT_S     60
-#define MAX_TIMEOUT_S      86400
-#define MAX_CONNECTIONS    1000u
-#define MAX_GZIP_INPUT     (1024u * 1024 * 1024) /* zlib counts in unsigned int; larger bodies go out plain */
-#define SIGNAL_SLICE_MS    200                   /* a signal between the check and the wait is seen this late at most */
+#define DEFAULT_MAX_BODY    (8 * 1024 * 1024) /* an SNS message has at most 256 KiB, a lock 100 tokens */
+#define DEFAULT_MAX_HEADER  (64 * 1024)       /* request line, request headers and answer headers together */
+#define MIN_MAX_HEADER      4096
+#define IDLE_TIMEOUT_S      60
+#define MAX_TIMEOUT_S       86400
+#define DEFAULT_MAX_PENDING (64 * 1024 * 1024)
+#define MAX_CONNECTIONS     1000
+#define FEWEST_CONNECTIONS  8
+#define MOST_CONNECTIONS    100000
+#define MAX_GZIP_INPUT      (1024u * 1024 * 1024) /* zlib counts in unsigned int; larger bodies go out plain */
+#define SIGNAL_SLICE_MS     200 /* a signal between the check and the wait is seen this late at most */
 
 /* Signals belong to the process, so the request to stop does as well. */
 static volatile sig_atomic_t stop_requested;
@@ -49,6 +52,46 @@ static volatile sig_atomic_t stop_requested;
 static void on_signal(int number) {
   (void)number;
   stop_requested = 1;
+}
+
+/* A write that would raise a signal fails with its own error then. In a program
+** that is started from here the signal does again what it always does. */
+static void on_write_signal(int number) {
+  (void)number;
+}
+
+static void set_handler(int number, void (*handler)(int), struct sigaction *old) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = handler;
+  sigemptyset(&action.sa_mask);
+  sigaction(number, &action, old);
+}
+
+static void watch_signals(server *s) {
+  stop_requested = 0;
+  set_handler(SIGINT, on_signal, &s->old_int);
+  set_handler(SIGTERM, on_signal, &s->old_term);
+  s->watches_signals = 1;
+}
+
+static void survive_writes(server *s) {
+  set_handler(SIGPIPE, on_write_signal, &s->old_pipe);
+  set_handler(SIGXFSZ, on_write_signal, &s->old_file_size);
+  s->survives_writes = 1;
+}
+
+static void restore_signals(server *s) {
+  if (s->watches_signals) {
+    sigaction(SIGINT, &s->old_int, NULL);
+    sigaction(SIGTERM, &s->old_term, NULL);
+    s->watches_signals = 0;
+  }
+  if (s->survives_writes) {
+    sigaction(SIGPIPE, &s->old_pipe, NULL);
+    sigaction(SIGXFSZ, &s->old_file_size, NULL);
+    s->survives_writes = 0;
+  }
 }
 
 /* ---- the server object ---- */
@@ -78,11 +121,7 @@ static void server_shut(server *s) {
   }
   MHD_stop_daemon(s->daemon);
   s->daemon = NULL;
-  if (s->watches_signals) {
-    sigaction(SIGINT, &s->old_int, NULL);
-    sigaction(SIGTERM, &s->old_term, NULL);
-    s->watches_signals = 0;
-  }
+  restore_signals(s);
 }
 
 static int l_close(lua_State *L) {
@@ -388,11 +427,11 @@ static int l_handle_gc(lua_State *L) {
 typedef struct listen_options {
   struct sockaddr_storage address;
   socklen_t address_length;
-  size_t max_body, max_header;
-  unsigned int idle_timeout_s;
-  int64_t request_deadline_ms;   /* 0: none */
-  const char *certificate, *key; /* PEM text, held by the options table */
-  int watches_signals;
+  size_t max_body, max_header, max_pending;
+  unsigned int max_connections, idle_timeout_s;
+  int64_t header_deadline_ms, request_deadline_ms; /* 0: none */
+  const char *certificate, *key;                   /* PEM text, held by the options table */
+  int watches_signals, survives_writes;
 } listen_options;
 
 static void check_known(lua_State *L, int index, const char *const names[]) {
@@ -445,6 +484,29 @@ static const char *read_pem(lua_State *L, const char *name) {
   return pem;
 }
 
+/* One body at least must have room. */
+static void read_limits(lua_State *L, listen_options *o) {
+  o->max_body = (size_t)option_whole(L, "max_body_bytes", DEFAULT_MAX_BODY, 0, MAX_GZIP_INPUT);
+  o->max_header = (size_t)option_whole(L, "max_header_bytes", DEFAULT_MAX_HEADER, MIN_MAX_HEADER, 1 << 24);
+  size_t fallback = o->max_body > DEFAULT_MAX_PENDING ? o->max_body : DEFAULT_MAX_PENDING;
+  o->max_pending = (size_t)option_whole(L, "max_pending_bytes", (int64_t)fallback, 0, INT32_MAX);
+  if (o->max_pending < o->max_body) {
+    luaL_error(L, "max_pending_bytes must not be less than max_body_bytes");
+  }
+  o->max_connections =
+      (unsigned int)option_whole(L, "max_connections", MAX_CONNECTIONS, FEWEST_CONNECTIONS, MOST_CONNECTIONS);
+  o->idle_timeout_s = (unsigned int)option_whole(L, "idle_timeout_s", IDLE_TIMEOUT_S, 1, MAX_TIMEOUT_S);
+  o->header_deadline_ms = 1000 * option_whole(L, "header_deadline_s", 0, 1, MAX_TIMEOUT_S);
+  o->request_deadline_ms = 1000 * option_whole(L, "request_deadline_s", 0, 1, MAX_TIMEOUT_S);
+}
+
+static int option_flag(lua_State *L, const char *name) {
+  lua_getfield(L, 1, name);
+  int value = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return value;
+}
+
 static void read_options(lua_State *L, listen_options *o) {
   static const char *const names[] = { "host",
                                        "port",
@@ -454,18 +516,19 @@ static void read_options(lua_State *L, listen_options *o) {
                                        "stop_on_signals",
                                        "idle_timeout_s",
                                        "request_deadline_s",
+                                       "header_deadline_s",
+                                       "max_connections",
+                                       "max_pending_bytes",
+                                       "survive_write_signals",
                                        NULL };
   static const char *const tls_names[] = { "certificate", "key", NULL };
   luaL_checktype(L, 1, LUA_TTABLE);
   check_known(L, 1, names);
   memset(o, 0, sizeof *o);
   read_address(L, o);
-  o->max_body = (size_t)option_whole(L, "max_body_bytes", DEFAULT_MAX_BODY, 0, MAX_GZIP_INPUT);
-  o->max_header = (size_t)option_whole(L, "max_header_bytes", DEFAULT_MAX_HEADER, MIN_MAX_HEADER, 1 << 24);
-  o->idle_timeout_s = (unsigned int)option_whole(L, "idle_timeout_s", IDLE_TIMEOUT_S, 1, MAX_TIMEOUT_S);
-  o->request_deadline_ms = 1000 * option_whole(L, "request_deadline_s", 0, 1, MAX_TIMEOUT_S);
-  lua_getfield(L, 1, "stop_on_signals");
-  o->watches_signals = lua_toboolean(L, -1);
+  read_limits(L, o);
+  o->watches_signals = option_flag(L, "stop_on_signals");
+  o->survives_writes = option_flag(L, "survive_write_signals");
   lua_getfield(L, 1, "tls");
   if (!lua_isnil(L, -1)) {
     luaL_argcheck(L, lua_istable(L, -1), 1, "tls must be a table of certificate and key");
@@ -473,7 +536,7 @@ static void read_options(lua_State *L, listen_options *o) {
     o->certificate = read_pem(L, "certificate");
     o->key = read_pem(L, "key");
   }
-  lua_pop(L, 2);
+  lua_pop(L, 1);
 }
 
 static struct MHD_Daemon *start_daemon(server *s, const listen_options *o) {
@@ -488,7 +551,7 @@ static struct MHD_Daemon *start_daemon(server *s, const listen_options *o) {
                           (const struct sockaddr *)&o->address, MHD_OPTION_URI_LOG_CALLBACK, httpd_on_target, s,
                           MHD_OPTION_NOTIFY_COMPLETED, httpd_on_completed, s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
                           o->max_header, MHD_OPTION_CONNECTION_TIMEOUT, o->idle_timeout_s, MHD_OPTION_NOTIFY_CONNECTION,
-                          httpd_on_connection, s, MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS, MHD_OPTION_ARRAY,
+                          httpd_on_connection, s, MHD_OPTION_CONNECTION_LIMIT, o->max_connections, MHD_OPTION_ARRAY,
                           o->certificate ? tls : tls + 2, MHD_OPTION_END);
 }
 
@@ -514,17 +577,6 @@ static const char *start_failure(const listen_options *o, char *buffer, size_t s
   return buffer;
 }
 
-static void watch_signals(server *s) {
-  struct sigaction action;
-  memset(&action, 0, sizeof action);
-  action.sa_handler = on_signal;
-  sigemptyset(&action.sa_mask);
-  stop_requested = 0;
-  sigaction(SIGINT, &action, &s->old_int);
-  sigaction(SIGTERM, &action, &s->old_term);
-  s->watches_signals = 1;
-}
-
 static int l_listen(lua_State *L) {
   listen_options o;
   read_options(L, &o);
@@ -537,6 +589,9 @@ static int l_listen(lua_State *L) {
   memset(s, 0, sizeof *s);
   luaL_setmetatable(L, SERVER_TYPE);
   s->max_body = o.max_body;
+  s->max_pending = o.max_pending;
+  s->max_connections = o.max_connections;
+  s->header_deadline_ms = o.header_deadline_ms;
   s->request_deadline_ms = o.request_deadline_ms;
   s->daemon = start_daemon(s, &o);
   if (!s->daemon) {
@@ -547,6 +602,9 @@ static int l_listen(lua_State *L) {
   }
   if (o.watches_signals) {
     watch_signals(s);
+  }
+  if (o.survives_writes) {
+    survive_writes(s);
   }
   return 1;
 }

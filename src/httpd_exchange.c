@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#define FIRST_RESERVE ((size_t)64 * 1024) /* what is announced need not come */
+
 static int text_reserve(text *t, size_t capacity) {
   if (capacity <= t->capacity) {
     return 1;
@@ -37,8 +39,16 @@ static void text_free(text *t) {
   memset(t, 0, sizeof *t);
 }
 
+/* Until Lua has it, a body counts towards what strangers may make the server keep. */
+static void body_forget(exchange *e) {
+  e->owner->pending -= e->pending;
+  e->pending = 0;
+  text_free(&e->body);
+}
+
 static void exchange_free(exchange *e) {
   server *s = e->owner;
+  body_forget(e);
   *(e->previous ? &e->previous->next : &s->first) = e->next;
   *(e->next ? &e->next->previous : &s->last) = e->previous;
   if (e->given) {
@@ -50,7 +60,6 @@ static void exchange_free(exchange *e) {
   free(e->method);
   free(e->target);
   text_free(&e->headers);
-  text_free(&e->body);
   free(e);
 }
 
@@ -67,6 +76,7 @@ void *httpd_on_target(void *context, const char *target, struct MHD_Connection *
   e->previous = s->last;
   *(s->last ? &s->last->next : &s->first) = e;
   s->last = e;
+  httpd_deadline_headers(s, connection);
   return e;
 }
 
@@ -118,6 +128,7 @@ static enum MHD_Result exchange_begin(exchange *e, const char *method) {
     return MHD_NO;
   }
   e->state = EXCHANGE_READING;
+  httpd_deadline_body(e->connection);
   const char *length = MHD_lookup_connection_value(e->connection, MHD_HEADER_KIND, "Content-Length");
   if (!length) {
     return MHD_YES;
@@ -126,15 +137,21 @@ static enum MHD_Result exchange_begin(exchange *e, const char *method) {
   if (announced > e->owner->max_body) {
     return refuse_large(e->connection);
   }
-  return text_reserve(&e->body, (size_t)announced) ? MHD_YES : MHD_NO;
+  size_t likely = announced < FIRST_RESERVE ? (size_t)announced : FIRST_RESERVE;
+  return text_reserve(&e->body, likely) ? MHD_YES : MHD_NO;
 }
 
 /* A chunked body that grows past the limit ends the connection: there is no
-** place in the protocol to answer in the middle of an upload. */
+** place in the protocol to answer in the middle of an upload. So does one for
+** which all bodies together leave no room. */
 static enum MHD_Result exchange_read(exchange *e, const char *data, size_t *size) {
-  if (*size > e->owner->max_body - e->body.length || !text_append(&e->body, data, *size)) {
+  server *s = e->owner;
+  if (*size > s->max_body - e->body.length || *size > s->max_pending - s->pending ||
+      !text_append(&e->body, data, *size)) {
     return MHD_NO;
   }
+  e->pending += *size;
+  s->pending += *size;
   *size = 0;
   return MHD_YES;
 }
@@ -206,7 +223,7 @@ exchange *httpd_exchange_ready(const server *s) {
 
 void httpd_exchange_release(exchange *e) {
   text_free(&e->headers);
-  text_free(&e->body);
+  body_forget(e);
 }
 
 int64_t httpd_monotonic_ms(void) {

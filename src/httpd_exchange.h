@@ -46,6 +46,7 @@ typedef struct exchange {
   char *method, *target; /* owned; target still percent-encoded, query included */
   text headers;          /* name NUL value NUL …, names in lower case */
   text body;             /* of the request; later, where delivery needs it, of the answer */
+  size_t pending;        /* bytes of the body that count towards max_pending */
   delivery delivery;
   struct exchange *previous, *next; /* every exchange of the server, oldest first */
 } exchange;
@@ -54,22 +55,26 @@ struct handle {
   exchange *exchange; /* NULL once answered, dropped or cut off by close */
 };
 
-/* One connection, where requests have a deadline. */
+/* One connection. It owes a request from its first moment, and from the end of
+** an answer, until a request is complete. */
 typedef struct caller {
   struct MHD_Connection *connection;
-  int64_t due_at_ms; /* monotonic; when its request must be complete; INT64_MAX: it is, or the connection is ended */
-  struct caller *next, **link; /* link: what points at this one */
+  int64_t head_due_at_ms, due_at_ms; /* monotonic; when headers and request must be complete; INT64_MAX: never */
+  int owes;
+  struct caller *previous, *next; /* while it owes: every caller that does, the one that began first is first */
 } caller;
 
 struct server {
   struct MHD_Daemon *daemon; /* NULL: closed */
   exchange *first, *last;
-  caller *first_caller;
+  caller *first_caller, *last_caller;
   size_t max_body;
-  int64_t request_deadline_ms; /* 0: none */
-  int64_t left_at_ms;          /* when the program was last given back the thread; 0: never yet */
-  int watches_signals;
-  struct sigaction old_int, old_term;
+  size_t max_pending, pending; /* bytes of the bodies that are not yet given to Lua */
+  unsigned int max_connections, connections;
+  int64_t header_deadline_ms, request_deadline_ms; /* 0: none */
+  int64_t left_at_ms;                              /* when the program was last given back the thread; 0: never yet */
+  int watches_signals, survives_writes;
+  struct sigaction old_int, old_term, old_pipe, old_file_size;
 };
 
 /* The callbacks that httpd.c hands to libmicrohttpd. */
@@ -83,15 +88,21 @@ void httpd_on_connection(void *context, struct MHD_Connection *connection, void 
                          enum MHD_ConnectionNotificationCode code);
 
 /* The next request of this connection has all of its time from now on. */
-void httpd_deadline_begin(const server *s, struct MHD_Connection *connection);
+void httpd_deadline_begin(server *s, struct MHD_Connection *connection);
+
+/* A request line is there: its headers have their time from now on. */
+void httpd_deadline_headers(const server *s, struct MHD_Connection *connection);
+
+/* The headers are complete: the body has what is left of the request's time. */
+void httpd_deadline_body(struct MHD_Connection *connection);
 
 /* A request is complete: its connection may take its time. */
-void httpd_deadline_end(const server *s, struct MHD_Connection *connection);
+void httpd_deadline_end(server *s, struct MHD_Connection *connection);
 
 /* Ends the connections whose time is over, without an answer: a client that
 ** repeats what failed would take a status of 4xx for final.
 ** Returns: monotonic milliseconds of the next deadline, INT64_MAX for none. */
-int64_t httpd_deadline_enforce(const server *s, int64_t now_ms);
+int64_t httpd_deadline_enforce(server *s, int64_t now_ms);
 
 /* Moves all deadlines: while the program does something else, nothing that
 ** comes in is read. */
