@@ -103,6 +103,22 @@ static int certificate_times(lua_State *L) {
   return 2;
 }
 
+/* core.sns.can_verify(version) -> boolean: whether the policy of this system lets
+** signatures of version 1 or 2 be verified. Tried with a key that is there. */
+static int sns_can_verify(lua_State *L) {
+  lua_Integer version = luaL_checkinteger(L, 1);
+  luaL_argcheck(L, version == 1 || version == 2, 1, "1 or 2 is expected");
+  const char *pem = pac_amazon_intermediates[0];
+  pac_certificate *certificate = NULL;
+  if (pac_certificate_read(pem, strlen(pem), NULL, &certificate) != NULL) {
+    return luaL_error(L, "out of memory");
+  }
+  int can = pac_certificate_can_verify(certificate, (int)version);
+  pac_certificate_free(certificate);
+  lua_pushboolean(L, can);
+  return 1;
+}
+
 /* core.sns.is_topic(text) -> boolean: an ARN whose messages can be verified, since
 ** the host of its region is known. */
 static int sns_is_topic(lua_State *L) {
@@ -347,13 +363,8 @@ static const luaL_Reg message_methods[] = {
   { NULL, NULL },
 };
 static const luaL_Reg functions[] = {
-  { "trust", trust_new },
-  { "certificate", certificate_new },
-  { "is_topic", sns_is_topic },
-  { "open", sns_open },
-  { "check", sns_check },
-  { "verify", sns_verify },
-  { NULL, NULL },
+  { "trust", trust_new }, { "certificate", certificate_new }, { "is_topic", sns_is_topic },     { "open", sns_open },
+  { "check", sns_check }, { "verify", sns_verify },           { "can_verify", sns_can_verify }, { NULL, NULL },
 };
 
 void lpac_sns_register(lua_State *L) {

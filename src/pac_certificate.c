@@ -369,6 +369,14 @@ void pac_certificate_times(const pac_certificate *certificate, int64_t *not_befo
   *not_after = certificate->not_after;
 }
 
+int pac_certificate_can_verify(pac_certificate *certificate, int version) {
+  size_t index = version == 1 ? 0 : 1;
+  verifier *v = &certificate->verifiers[index];
+  int is_ready = v->is_ready || start_verifier(v, digest_of(index));
+  ERR_clear_error();
+  return is_ready;
+}
+
 static const char *verify(pac_certificate *self, int version, const char *text, size_t length,
                           const unsigned char *signature, size_t signature_size) {
   size_t index = version == 1 ? 0 : 1;

@@ -66,4 +66,8 @@ const char *pac_certificate_judge(pac_certificate *certificate, const pac_topic 
 const char *pac_certificate_verify(pac_certificate *certificate, int version, const char *text, size_t length,
                                    const unsigned char *signature, size_t signature_size) PAC_WARN_UNUSED;
 
+/* Does the policy of the system let signatures of this version be verified?
+** Returns: 1 or 0. */
+int pac_certificate_can_verify(pac_certificate *certificate, int version);
+
 #endif

@@ -52,7 +52,7 @@ local handle_of = { envelope = envelopes.handle, raw = bare.handle_raw, direct =
 local function add_signatures(self, options)
   local trust, reason = core.sns.trust(options.intermediates, options.roots)
   if not trust then
-    error("paciolan.receiver: intermediates and roots must be certificates in PEM: " .. tostring(reason), 3)
+    error("paciolan.receiver: " .. tostring(reason), 3)
   end
   local function get(url) return self._fetching:get(url) end
   self._confirm = options.confirm or get
@@ -113,7 +113,7 @@ end
 --   request; `verdict` is `accepted`, `refused` or `postponed`. `on_alarm(alarm)`: `{ code, message, topic_arn }`, what
 --   a person should look at. Neither has a body, a header or a secret. `detail` may quote an error that a handler
 --   raised, redacted by its shape
--- * `silence_s`: after how long without a message `watch` warns. `certificate_warning_s`: 30 days
+-- * `silence_s`: after how long without a message `watch` warns. `certificate_warning_s`: 10 days
 -- * `clock`: `os.time`
 -- @tparam table options
 -- @treturn table the receiver
@@ -130,6 +130,7 @@ function receiver.new(options)
     local first = next(options.floors)
     self._only_topic = next(options.floors, first) == nil and first or nil
     add_signatures(self, options)
+    envelopes.test_system(self)
   end
   return self
 end
@@ -201,12 +202,14 @@ end
 --- What is wrong now. Call it every minute or so.
 -- @tparam ?number now_s unix seconds; the receiver's clock by default
 -- @treturn table list of `{ code, message, topic_arn }`, empty when all is well. Codes: `silence`, `fetch_failed`,
--- `postponed`, `refused`, `certificate_rationed`, `reservation_lost`, `confirmation_waiting`, `certificate_ends`
+-- `postponed`, `refused`, `certificate_rationed`, `reservation_lost`, `confirmation_waiting`, `certificate_ends`,
+-- `sha1_disabled`
 function Receiver:watch(now_s)
   now_s = now_s or self._options.clock()
   local warnings = self._told:warnings(now_s)
   if self._certificates then
     self._certificates:warn(now_s, warnings)
+    warnings[#warnings + 1] = envelopes.test_system(self)
   end
   return warnings
 end

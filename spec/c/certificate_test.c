@@ -259,9 +259,12 @@ static void test_tells_a_policy_against_sha1_from_a_bad_signature(void **state) 
   is_sha1_refused = 1;
   pac_certificate *certificate = genuine(NULL);
   expect_reason(pac_certificate_verify(certificate, 1, "x", 1, signature, sizeof signature), "sha1_disabled");
+  assert_int_equal(pac_certificate_can_verify(certificate, 1), 0);
+  assert_int_equal(pac_certificate_can_verify(certificate, 2), 1);
   expect_reason(pac_certificate_verify(certificate, 2, "x", 1, signature, sizeof signature), "bad_signature");
   expect_reason(pac_certificate_verify(certificate, 2, "x", 1, signature, sizeof signature - 1), "bad_signature");
   is_sha1_refused = 0; /* what was refused is asked for again */
+  assert_int_equal(pac_certificate_can_verify(certificate, 1), 1);
   expect_reason(pac_certificate_verify(certificate, 1, "x", 1, signature, sizeof signature), "bad_signature");
   assert_int_equal(ERR_peek_error(), 0);
   pac_certificate_free(certificate);

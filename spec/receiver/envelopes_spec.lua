@@ -25,6 +25,24 @@ describe("the receiver", function()
   end
 
   describe("envelopes", function()
+    it("find a system that forbids SHA-1 before the first of them comes", function()
+      local can_verify, asked = core.sns.can_verify, {}
+      finally(function() core.sns.can_verify = can_verify end)
+      core.sns.can_verify = function(version)
+        asked[#asked + 1] = version
+        return false
+      end
+      local box = inbox.open(aws, {})
+      assert.same({ 1 }, asked)
+      assert.equal("sha1_disabled", box.alarms[1].code)
+      assert.equal("sha1_disabled", box.receiver:watch()[1].code)
+      local newer = inbox.open(aws, { topics = { { arn = TOPIC, min_version = 2 } } })
+      assert.same({}, newer.alarms)
+      assert.same({}, newer.receiver:watch())
+      core.sns.can_verify = can_verify
+      assert.same({}, inbox.open(aws, {}).receiver:watch())
+    end)
+
     it("genuine ones pass at their own time, with the built-in chain", function()
       local pem = files.read("spec/fixtures/sns/SimpleNotificationService-7506a1e35b36ef5a444dd1a8e7cc3ed8.pem")
       for _, name in ipairs {

@@ -103,6 +103,19 @@ local function receive(self, envelope, context)
   return confirmations.unsubscribe(self, envelope)
 end
 
+--- Looks whether every signature that may come can be verified on this system, which on some forbids SHA-1.
+-- @tparam table self the receiver
+-- @treturn ?table a warning, nil when all is well
+function envelopes.test_system(self)
+  for topic, floor in pairs(self._floors) do
+    if floor == 1 and not core.sns.can_verify(1) then
+      self._told:alarm("sha1_disabled", alarms.sha1_disabled, topic)
+      return { code = "sha1_disabled", message = alarms.sha1_disabled, topic_arn = topic }
+    end
+  end
+  return nil
+end
+
 --- Answers a request in mode `envelope`.
 -- @tparam table self the receiver
 -- @tparam string body

@@ -124,7 +124,7 @@ local known = {
   on_report = { a_function },
   quarantine = { a_function },
   silence_s = { seconds_from(1) },
-  certificate_warning_s = { seconds_from(1), default = 30 * 24 * 60 * 60 },
+  certificate_warning_s = { seconds_from(1), default = 10 * 24 * 60 * 60 },
 }
 
 local known_of = {
