@@ -273,17 +273,35 @@ describe("delisting", function()
     assert.same({ 0, 2, "L-1" }, { #box.taken, box.counted("locked"), box.ids()[1] })
   end)
 
-  it("leaves a listing alone that was made after the UNLOCK", function()
+  it("leaves a listing alone that was made after the UNLOCK, by more than clocks may differ", function()
+    assert(box.delisting:remember(listing("L-1", 1)))
+    assert.is_true(box.tell("UNLOCK", "1", at(-300001)))
+    assert.same({ 0, 0, 1 }, { #box.taken, #box.unclear, box.counted("earlier") })
+    assert.is_true(box.tell("UNLOCK", "1", at(-300000)))
+    assert.same({ 1, 1 }, { #box.taken, box.counted("earlier") })
+  end)
+
+  it("lets the application say how far clocks may differ", function()
+    box = open(store, { clock_skew_ms = 0 })
     assert(box.delisting:remember(listing("L-1", 1)))
     assert.is_true(box.tell("UNLOCK", "1", at(-1)))
-    assert.same({ 0, 1 }, { #box.taken, box.counted("earlier") })
+    assert.equal(0, #box.taken)
     assert.is_true(box.tell("UNLOCK", "1", at(0)))
     assert.equal(1, #box.taken)
   end)
 
+  it("compares with the LOCK, which is of the same clock, when the time of the listing leaves it open", function()
+    assert(box.delisting:remember(listing("L-1", 1)))
+    assert.is_true(box.tell("LOCK", "1", at(-1500)))
+    assert.is_true(box.tell("UNLOCK", "1", at(-2000)))
+    assert.same({ 0, 1, "earlier" }, { #box.taken, box.counted("earlier"), box.unclear[1][4] })
+    assert.is_true(box.tell("UNLOCK", "1", at(-500)))
+    assert.same({ 1, 1 }, { #box.taken, #box.unclear })
+  end)
+
   for _, row in ipairs {
     { "a later LOCK came before it", at(10), at(20), "overtaken" },
-    { "a LOCK of the same time, but a later id", at(10, FIRST), at(10, SECOND), "overtaken" },
+    { "a LOCK of the same time, but a later id", at(10, FIRST), at(10, SECOND), "taken_down" },
     { "the LOCK is earlier", at(20), at(10), "taken_down" },
     { "the LOCK is of the same message", at(10), at(10), "taken_down" },
     { "the LOCK has no time", at(10), {}, "taken_down" },
@@ -319,18 +337,131 @@ describe("delisting", function()
     assert.equal(1, box.counted("taken_down"))
   end)
 
-  it("leaves a listing alone that was remembered anew while it was being taken down", function()
-    assert(box.delisting:remember(listing("L-1", 1)))
+  it("leaves a listing alone that was remembered anew without the seat while it was being taken down", function()
+    assert(box.delisting:remember(listing("L-1", 2)))
     box.answer = function()
-      return box.delisting:remember(listing("L-1", 1, { listed_at_ms = NOW_MS + 50 }))
+      return box.delisting:remember(listing("L-1", 1, { seats = { place("2") } }))
     end
     assert.is_true(box.tell("UNLOCK", "1", at(10)))
-    assert.same({ "L-1" }, box.ids())
-    assert.is_true(box.tell("UNLOCK", "1", at(20)))
-    assert.equal(1, #box.taken)
     box.answer = nil
-    assert.is_true(box.tell("UNLOCK", "1", at(60)))
+    assert.same({ "L-1", 0 }, { box.ids()[1], box.delisting:resume() })
+    assert.is_true(box.tell("UNLOCK", "2", at(60)))
     assert.same({}, box.ids())
+  end)
+
+  it("leaves a listing alone that was forgotten and made again while it was being taken down", function()
+    assert(box.delisting:remember(listing("L-1", 1)))
+    box.answer = function()
+      return box.delisting:forget("L-1") and box.delisting:remember(listing("L-1", 1))
+    end
+    assert.is_true(box.tell("UNLOCK", "1", at(10)))
+    assert.same({ "L-1", 0 }, { box.ids()[1], box.delisting:resume() })
+  end)
+
+  it("takes down again what was remembered anew with the seat while it was being taken down", function()
+    assert(box.delisting:remember(listing("L-1", 1)))
+    box.answer = function()
+      return box.delisting:remember(listing("L-1", 1, { price = 70 }))
+    end
+    assert.is_nil((box.tell("UNLOCK", "1", at(10))))
+    box.answer = nil
+    assert.same({ 1, {} }, { box.delisting:resume(), box.ids() })
+    assert.equal(70, box.taken[2][1].price)
+  end)
+
+  -- --- remembered anew --------------------------------------------------------------------------------------------
+
+  -- A workflow whose clock the test moves, without `listed_at_ms`.
+  local function open_at(options)
+    local clock = { now_ms = NOW_MS }
+    options = options or {}
+    options.now_ms = function() return clock.now_ms end
+    return clock, open(store, options)
+  end
+
+  local function untimed(id, seats)
+    local given = { external_listing_id = id, organization_id = "999", seats = {} }
+    for i, seat in ipairs(seats) do
+      given.seats[i] = place(seat)
+    end
+    return given
+  end
+
+  it("keeps since when a seat is listed when its listing is remembered anew", function()
+    local clock, one = open_at { clock_skew_ms = 0 }
+    assert(one.delisting:remember(untimed("L-1", { "1", "2" })))
+    clock.now_ms = NOW_MS + 2000
+    assert(one.delisting:remember(untimed("L-1", { "2", "3" })))
+    assert.equal(NOW_MS, one.delisting:listings()[1].listed_at_ms)
+    assert.is_true(one.tell("UNLOCK", "3", at(1500)))
+    assert.is_true(one.tell("UNLOCK", "1", at(1500)))
+    assert.same({ 0, 1, 1 }, { #one.taken, one.counted("earlier"), one.counted("not_listed") })
+    assert.is_true(one.tell("UNLOCK", "2", at(1500)))
+    assert.equal(1, #one.taken)
+  end)
+
+  it("takes the time that it is given, and the present one when it was forgotten before", function()
+    local clock, one = open_at { clock_skew_ms = 0 }
+    assert(one.delisting:remember(untimed("L-1", { "1" })))
+    assert(one.delisting:remember(listing("L-1", 1, { listed_at_ms = NOW_MS + 1000 })))
+    assert.is_true(one.tell("UNLOCK", "1", at(500)))
+    assert.equal(NOW_MS + 1000, one.delisting:listings()[1].listed_at_ms)
+    clock.now_ms = NOW_MS + 2000
+    assert(one.delisting:forget("L-1"))
+    assert(one.delisting:remember(untimed("L-1", { "1" })))
+    assert.is_true(one.tell("UNLOCK", "1", at(1500)))
+    assert.same({ 0, 2 }, { #one.taken, one.counted("earlier") })
+  end)
+
+  it("remembers that a listing has to go as long as it holds the seat", function()
+    for _, changes in ipairs { {}, { listed_at_ms = NOW_MS + 50 } } do
+      assert(box.delisting:remember(listing("L-1", 2)))
+      box.answer = function() return nil, "down" end
+      assert.is_nil((box.tell("UNLOCK", "1", at(10))))
+      box.answer = nil
+      assert(box.delisting:remember(listing("L-1", 3, changes)))
+      assert.equal(1, box.delisting:resume())
+      assert.equal(3, #box.taken[#box.taken][1].seats)
+    end
+    assert(box.delisting:remember(listing("L-1", 2)))
+    box.answer = function() return nil, "down" end
+    assert.is_nil((box.tell("UNLOCK", "1", at(10))))
+    box.answer = nil
+    assert(box.delisting:remember(listing("L-1", 1, { seats = { place("2") } })))
+    assert.same({ 0, "L-1" }, { box.delisting:resume(), box.ids()[1] })
+  end)
+
+  it("takes a listing that has to go down at the next message about it, whatever its time", function()
+    assert(box.delisting:remember(listing("L-1", 1)))
+    box.answer = function() return nil, "down" end
+    assert.is_nil((box.tell("UNLOCK", "1", at(10))))
+    box.answer = nil
+    assert(box.delisting:remember(listing("L-1", 1, { listed_at_ms = NOW_MS + 400000 })))
+    assert.is_true(box.tell("UNLOCK", "1", at(10)))
+    assert.same({}, box.ids())
+  end)
+
+  -- --- resume -----------------------------------------------------------------------------------------------------
+
+  it("resumes so many at a time, and all of them in turn although some fail", function()
+    box = open(store, { resume_max = 2 })
+    box.answer = function() return nil, "down" end
+    for i = 1, 5 do
+      assert(box.delisting:remember(untimed("L-" .. i, { tostring(i) })))
+      assert.is_nil((box.tell("UNLOCK", tostring(i))))
+    end
+    box.taken = {}
+    for _ = 1, 3 do
+      assert.same({ nil, "down" }, { box.delisting:resume() })
+    end
+    local ids = {}
+    for i, call in ipairs(box.taken) do
+      ids[i] = call[1].external_listing_id
+    end
+    assert.same({ "L-1", "L-2", "L-3", "L-4", "L-5", "L-1" }, ids)
+    box.answer = nil
+    assert.same({ 2, 2, 1, 0 }, { box.delisting:resume(), box.delisting:resume(), box.delisting:resume(),
+      (box.delisting:resume()) })
   end)
 
   -- --- what is unclear --------------------------------------------------------------------------------------------
@@ -367,7 +498,9 @@ describe("delisting", function()
     assert.is_true(box.tell("HELD", "3"))
     assert.is_true(box.tell("LOCK", nil))
     assert.is_true(box.tell("UNLOCK", nil, { timestamp_ms = NOW_MS - 1, message_id = FIRST }))
-    assert.equal(0, #box.unclear)
+    assert.equal(1, #box.unclear)
+    assert.is_true(box.tell("UNLOCK", nil, { timestamp_ms = NOW_MS - 300001, message_id = FIRST }))
+    assert.equal(1, #box.unclear)
   end)
 
   it("lets a message come again when the application could not tell", function()
@@ -379,12 +512,36 @@ describe("delisting", function()
     assert.equal(2, box.counted("failed"))
   end)
 
-  it("acknowledges and counts what is unclear when nobody wants to know", function()
+  it("refuses what nobody can tell about a listing when there is no on_unclear", function()
     box = open(store, { on_unclear = false })
     assert(box.delisting:remember(listing("L-1", 2)))
-    assert.is_true(box.tell("HELD", "1"))
-    assert.is_true(box.tell("UNLOCK", nil))
-    assert.same({ 1, 1, 0 }, { box.counted("unknown_status"), box.counted("no_seat"), #box.taken })
+    for reason, item in pairs { unknown_status = { "HELD", "1" }, no_seat = { "UNLOCK" } } do
+      local done, err = box.tell(item[1], item[2])
+      assert.same({ nil, "protocol" }, { done, err.kind })
+      assert.truthy(tostring(err):find("on_unclear", 1, true))
+      assert.equal(1, box.counted(reason))
+    end
+    assert.is_true(box.tell("HELD", "3"))
+    assert.is_true(box.tell("UNLOCK", nil, { item = { row = "2" } }))
+    assert.same({ 2, 0, "L-1" }, { box.counted("not_listed"), #box.taken, box.ids()[1] })
+  end)
+
+  it("takes down what was overtaken, or may be earlier, when there is no on_unclear", function()
+    box = open(store, { on_unclear = false })
+    for i, ms in ipairs { 10, -10 } do
+      assert(box.delisting:remember(listing("L-1", 1)))
+      assert.is_true(box.tell("LOCK", "1", at(20)))
+      assert.is_true(box.tell("UNLOCK", "1", at(ms)))
+      assert.same({ i, {} }, { #box.taken, box.ids() })
+    end
+    assert.same({ 1, 1 }, { box.counted("overtaken"), box.counted("earlier") })
+  end)
+
+  it("asks of the listings of the row alone, whatever a broken off remember has left in it", function()
+    assert(box.delisting:remember(listing("L-1", 1)))
+    assert(store:put("paciolan/listed/999/999:FB23:FB01/ES:9/2/1", '[{"id":"L-1","mark":"x"}]'))
+    assert.is_true(box.tell("UNLOCK", nil, { item = { row = "2" } }))
+    assert.equal(0, #box.unclear)
   end)
 
   -- --- misuse -----------------------------------------------------------------------------------------------------
@@ -396,6 +553,8 @@ describe("delisting", function()
       ["option store must be a table"] = { store = "memory" }, ["unknown option colour"] = { colour = "red" },
       ["on_delist must be a function"] = { store = store, on_delist = true },
       ["reserve_s must be a number of seconds"] = { store = store, on_delist = no, reserve_s = 0 },
+      ["clock_skew_ms must be a number of milliseconds"] = { store = store, on_delist = no, clock_skew_ms = -1 },
+      ["resume_max must be a whole number"] = { store = store, on_delist = no, resume_max = 0.5 },
     } do
       local ok, err = pcall(function() local made = delisting.new(options); return made end)
       assert.is_false(ok)
@@ -490,6 +649,18 @@ describe("delisting, when an operation of the store fails,", function()
     end)
   end)
 
+  it("finds by its seats whatever it lists, also when remember is not called again", function()
+    fail_each(function(store, begin, where)
+      local box = open(store)
+      begin()
+      pcall(box.delisting.remember, box.delisting, listing("L-1", 2))
+      store.watch(nil)
+      local is_listed = #box.ids() == 1
+      assert.is_true(box.tell("UNLOCK", "2"), where)
+      assert.equal(is_listed and 1 or 0, #box.taken, where)
+    end)
+  end)
+
   it("forgets when it is asked again", function()
     fail_each(function(store, begin, where)
       local box = open(store)
@@ -500,8 +671,23 @@ describe("delisting, when an operation of the store fails,", function()
       if not ok or done == nil then
         assert.is_not_nil(box.delisting:forget("L-1"), where)
       end
+      assert.same({}, store:list(""), where)
       assert.is_true(box.tell("UNLOCK", "1"), where)
       assert.equal(0, #box.taken, where)
+    end)
+  end)
+
+  it("clears by resume what a broken off end has left", function()
+    fail_each(function(store, begin, where)
+      local box = open(store)
+      assert(box.delisting:remember(listing("L-1", 2)))
+      begin()
+      pcall(box.tell, "UNLOCK", "1")
+      store.watch(nil)
+      store.inner:remove("paciolan/delisting/L-1")
+      assert.is_number(box.delisting:resume(), where)
+      assert.is_true(box.tell("UNLOCK", "1"), where)
+      assert.same({}, store:list(""), where)
     end)
   end)
 end)
@@ -532,8 +718,8 @@ describe("delisting, when two are at it at once,", function()
 
   -- Lets the first go some steps, then the second, then both to their ends, for all numbers of steps.
   local function interleave(prepare)
-    for steps = 0, 14 do
-      for other_steps = 0, 14 do
+    for steps = 0, 18 do
+      for other_steps = 0, 18 do
         local inner = paciolan.store.memory()
         local first, second, check = prepare(inner, yielding(inner))
         local one, two = { thread = coroutine.create(first) }, { thread = coroutine.create(second) }
@@ -556,6 +742,35 @@ describe("delisting, when two are at it at once,", function()
           assert.equal(1, #one.taken + #two.taken, where)
           assert.is_true(before.tell("UNLOCK", "1") and before.tell("UNLOCK", "2"), where)
           assert.same({ 0, {} }, { #before.taken, inner:list("") }, where)
+        end
+    end)
+  end)
+
+  it("never overlooks that a listing has to go which is remembered anew", function()
+    interleave(function(inner, store)
+      local before, one, two = open(inner), open(store), open(store)
+      one.answer = function() return nil, "down" end
+      assert(before.delisting:remember(listing("L-1", 2)))
+      return function() return one.tell("UNLOCK", "1") end,
+        function() return two.delisting:remember(listing("L-1", 2, { price = 70 })) end,
+        function(_, second, where)
+          assert.is_true(second.done, where)
+          assert.equal(#one.taken, before.delisting:resume(), where)
+        end
+    end)
+  end)
+
+  it("finds a listing that was remembered while another of the same id came and went", function()
+    interleave(function(inner, store)
+      local before, one, two = open(inner), open(store), open(store)
+      return function() return one.delisting:remember(listing("L-1", 2)) end,
+        function()
+          return two.delisting:remember(listing("L-1", 2)) and two.delisting:forget("L-1")
+        end,
+        function(_, _, where)
+          local number = #before.ids()
+          assert.is_true(before.tell("UNLOCK", "2"), where)
+          assert.equal(number, #before.taken, where)
         end
     end)
   end)

@@ -1,21 +1,26 @@
 --- Which seats are on sale elsewhere: the listings of an application, in a store, found by the seats they hold.
 --
--- Parts of keys are escaped, so that none holds a slash.
---
--- * `paciolan/listing/<id>`: the listing; its record is `{ listing =, mark =, due = }`, where `mark` tells one
---   remembering from the next, and `due` is the item because of which it has to go
+-- * `paciolan/listing/<id>`: the listing; its record is `{ listing =, since =, mark =, due =, gone = }`, where `since`
+--   has the milliseconds since when each of its seats is listed, `mark` tells one remembering from the next, `due` is
+--   the item because of which it has to go, and `gone` says that it is being removed
 -- * `paciolan/listed/<organisation>/<access id>/<section>/<row>/<seat>`: the ids and marks of those that hold the seat
 --
--- A listing holds a seat only when both say so: what a process leaves behind that dies between the two is harmless.
+-- A listing holds a seat only when both say so. The seats are written before the listing, and removed when that says
+-- that it is gone. So whatever a process leaves behind that dies in between, no listing is known that cannot be found
+-- by its seats. What is left of a seat is harmless.
 -- @module paciolan.workflow.listings
 local core = require "paciolan.core"
 local errors = require "paciolan.errors"
 local json = require "paciolan.json"
+local places = require "paciolan.workflow.places"
 
 local listings = {}
 
 local Listings = {}
 Listings.__index = Listings
+
+local escape, label = places.escape, places.label
+local place_of_seat, has_place = places.of_seat, places.is_held
 
 local LISTING, LISTED = "paciolan/listing/", "paciolan/listed/"
 local DURABLE = { durable = true }
@@ -23,8 +28,8 @@ local DURABLE = { durable = true }
 -- How often a value is read anew that others change at the same time.
 local TRIES = 100
 local PORTION = 100
-
-local MAX_WHOLE = 2 ^ 53
+-- How many entries a seat has for one listing: one, and more while it is being remembered anew, or when that broke off.
+local MAX_MARKS = 8
 
 --- @tparam table store
 -- @tparam function now_ms unix milliseconds
@@ -33,57 +38,19 @@ function listings.new(store, now_ms)
   return setmetatable({ _store = store, _now_ms = now_ms }, Listings)
 end
 
--- --- keys ---------------------------------------------------------------------------------------------------------
+-- --- what others need of a record -----------------------------------------------------------------------------------
 
---- A text as a part of a key.
--- @tparam string part
--- @treturn string
-function listings.escape(part)
-  return (part:gsub("[^%w%._:%-]", function(byte) return ("%%%02X"):format(byte:byte()) end))
-end
-
-local escape = listings.escape
-
--- The text of an id or a label, which may come as a whole number (row 23); nil when there is none.
-local function label(value)
-  if type(value) == "number" and value >= 0 and value <= MAX_WHOLE and value % 1 == 0 then
-    return ("%d"):format(value)
-  end
-  return type(value) == "string" and value ~= "" and value or nil
-end
-
-local function place_of(...)
-  local place = {}
-  for i = 1, 5 do
-    local part = label((select(i, ...)))
-    if not part then
-      return table.concat(place, "/") .. "/", true
-    end
-    place[i] = escape(part)
-  end
-  return table.concat(place, "/")
-end
-
---- Where a seat is, as the end of a key.
--- @tparam table item of a message
--- @tparam table message
--- @treturn string
--- @treturn ?boolean true when a part is missing: then it is the place of all seats with the same parts before
-function listings.place_of_item(item, message)
-  return place_of(message.organization_id, item.accessId, item.section, item.row, item.seat)
-end
-
-local function place_of_seat(listing, seat)
-  return (place_of(listing.organization_id, seat.access_id, seat.section, seat.row, seat.seat))
-end
-
-local function has_place(listing, place)
-  for _, seat in ipairs(listing.seats) do
-    if place_of_seat(listing, seat) == place then
-      return true
+--- Since when a seat is listed.
+-- @tparam table record
+-- @tparam string place
+-- @treturn number unix milliseconds
+function listings.since(record, place)
+  for i, seat in ipairs(record.listing.seats) do
+    if place_of_seat(record.listing, seat) == place then
+      return record.since[i]
     end
   end
-  return false
+  return record.listing.listed_at_ms
 end
 
 -- --- the store ----------------------------------------------------------------------------------------------------
@@ -119,10 +86,32 @@ end
 
 local function decode_record(text)
   local record = json.decode(text)
-  if type(record) ~= "table" or type(record.listing) ~= "table" then
+  if type(record) ~= "table" or type(record.listing) ~= "table" or type(record.since) ~= "table" then
     return nil, errors.store("what the store holds of a listing is no listing")
   end
   return record, text
+end
+
+-- The record of a listing, also of one that is being removed.
+local function load(self, id)
+  local text, err = self._store:get(LISTING .. escape(id))
+  if text == nil then
+    return nil, err
+  end
+  return decode_record(text)
+end
+
+-- Writes a record in the place of what was read there. Returns its text, false when there is something else now, or nil
+-- and an error.
+local function write(self, record, old_text)
+  local key, text = LISTING .. escape(record.listing.external_listing_id), json.encode(record)
+  local done, err
+  if old_text then
+    done, err = self._store:replace(key, old_text, text, DURABLE)
+  else
+    done, err = self._store:add(key, text, DURABLE)
+  end
+  return done and text, err
 end
 
 --- Reads a listing.
@@ -133,11 +122,11 @@ end
 -- @treturn[3] nil
 -- @treturn[3] table err of the store
 function Listings:read(id)
-  local text, err = self._store:get(LISTING .. escape(id))
-  if text == nil then
-    return nil, err
+  local record, text = load(self, id)
+  if record and record.gone then
+    return nil
   end
-  return decode_record(text)
+  return record, text
 end
 
 -- Calls `take(value)` for everything below a prefix.
@@ -179,12 +168,13 @@ local function read_entries(text)
   return text and json.decode(text) or {}
 end
 
--- Edits of it: without a listing, whose mark has to be the given one if there is one; with it.
+-- Edits of it: without the entry of a listing that has this mark; with it. Nobody removes the entry of another mark,
+-- for it may belong to a listing that is about to be written.
 local function without(id, mark)
   return function(text)
     local kept = {}
     for _, entry in ipairs(read_entries(text)) do
-      if entry.id ~= id or (mark and entry.mark ~= mark) then
+      if entry.id ~= id or entry.mark ~= mark then
         kept[#kept + 1] = entry
       end
     end
@@ -193,35 +183,29 @@ local function without(id, mark)
 end
 
 local function with(id, mark)
-  local remove = without(id)
+  local remove = without(id, mark)
   return function(text)
     local entries = read_entries(remove(text))
+    local oldest, number = nil, 0
+    for i, entry in ipairs(entries) do
+      if entry.id == id then
+        oldest, number = oldest or i, number + 1
+      end
+    end
+    if number >= MAX_MARKS then
+      table.remove(entries, oldest)
+    end
     entries[#entries + 1] = { id = id, mark = mark }
     return json.encode(entries)
   end
 end
 
-local function join_seats(self, listing, mark)
-  local edit = with(listing.external_listing_id, mark)
+-- Edits the lists of all seats of a listing.
+local function edit_seats(self, listing, edit)
   for _, seat in ipairs(listing.seats) do
     local done, err = listings.change(self._store, LISTED .. place_of_seat(listing, seat), DURABLE, edit)
     if not done then
       return nil, err
-    end
-  end
-  return true
-end
-
--- But for those that the other listing holds, if there is one.
-local function leave_seats(self, listing, mark, other)
-  local edit = without(listing.external_listing_id, mark)
-  for _, seat in ipairs(listing.seats) do
-    local place = place_of_seat(listing, seat)
-    if not (other and has_place(other, place)) then
-      local done, err = listings.change(self._store, LISTED .. place, DURABLE, edit)
-      if not done then
-        return nil, err
-      end
     end
   end
   return true
@@ -273,7 +257,7 @@ function Listings:below(prefix)
   if not done then
     return nil, err
   end
-  return records_of(self, entries, function() return true end)
+  return records_of(self, entries, function(listing) return has_place(listing, prefix, true) end)
 end
 
 -- --- what is given --------------------------------------------------------------------------------------------------
@@ -314,18 +298,54 @@ local function read_listing(given, now_ms)
   return listing
 end
 
--- The listing as it is kept, its record and the text of that. Raises for what cannot be kept.
+-- The record of a listing as it is kept. Raises for what cannot be kept.
 local function read_given(self, given)
-  local listing = read_listing(given, self._now_ms)
-  local record = { listing = listing, mark = assert(core.request_id()) }
-  local ok, text = pcall(json.encode, record)
-  if not ok then
+  local record = { listing = read_listing(given, self._now_ms), mark = assert(core.request_id()) }
+  if not pcall(json.encode, record) then
     error("the listing holds something that has no form in JSON", 0)
   end
-  return listing, record, text
+  return record
 end
 
 -- --- changing -------------------------------------------------------------------------------------------------------
+
+-- What a new record takes over from the one before: since when the seats that both hold are listed, unless it was given
+-- a time, and that it has to go, while it holds the seat because of which.
+local function inherit(record, before, listed_at_ms, is_given)
+  local listing, known = record.listing, {}
+  if before and not is_given then
+    for i, seat in ipairs(before.listing.seats) do
+      known[place_of_seat(before.listing, seat)] = before.since[i]
+    end
+  end
+  record.since, listing.listed_at_ms = {}, listed_at_ms
+  for i, seat in ipairs(listing.seats) do
+    record.since[i] = known[place_of_seat(listing, seat)] or listed_at_ms
+    listing.listed_at_ms = math.min(listing.listed_at_ms, record.since[i])
+  end
+  local due = before and before.due
+  local place = due and places.of_item(due, before.listing)
+  record.due = due and has_place(listing, place) and due or nil
+end
+
+-- Puts a record in the place of the one before, which is returned: false when there was none.
+local function exchange(self, record, is_given)
+  local listed_at_ms = record.listing.listed_at_ms
+  for _ = 1, TRIES do
+    local before, text = load(self, record.listing.external_listing_id)
+    if not before and text ~= nil then
+      return nil, text
+    end
+    inherit(record, before and not before.gone and before or nil, listed_at_ms, is_given)
+    local done, err = write(self, record, text)
+    if done then
+      return before or false
+    elseif done == nil then
+      return nil, err
+    end
+  end
+  return nil, errors.store("a listing is being changed by too many at once")
+end
 
 --- Remembers a listing, instead of one with the same id.
 -- @tparam table given see `paciolan.workflow.delisting`
@@ -334,41 +354,67 @@ end
 -- @treturn[2] table err of the store; then some of it may have been done
 -- @raise a text for a listing of another form
 function Listings:remember(given)
-  local listing, record, text = read_given(self, given)
-  local before, err = self:read(listing.external_listing_id)
-  if not before and err ~= nil then
+  local record = read_given(self, given)
+  local listing = record.listing
+  local done, err = edit_seats(self, listing, with(listing.external_listing_id, record.mark))
+  if not done then
     return nil, err
   end
-  local done
-  done, err = self._store:put(LISTING .. escape(listing.external_listing_id), text, DURABLE)
-  if done then
-    done, err = join_seats(self, listing, record.mark)
+  local before
+  before, err = exchange(self, record, given.listed_at_ms ~= nil)
+  if not before then
+    return before == false or nil, err
   end
-  if done and before then
-    done, err = leave_seats(self, before.listing, before.mark, listing)
-  end
-  return done, err
+  return edit_seats(self, before.listing, without(listing.external_listing_id, before.mark))
 end
 
---- Removes a listing that is still what was read. Its record goes first, so that nobody finds it by its seats any more.
+--- Removes a listing that is still what was read. Its record says so first, and goes last, so that nobody finds it by
+-- its seats any more and what breaks off can be ended.
 -- @tparam table record
 -- @tparam string text
 -- @treturn boolean true; false when it is another one now
 -- @treturn[2] nil
 -- @treturn[2] table err of the store
 function Listings:drop(record, text)
-  local removed, err = self._store:remove(LISTING .. escape(record.listing.external_listing_id), text)
-  if not removed then
-    return removed, err
+  local id = record.listing.external_listing_id
+  if not record.gone then
+    record.gone = true
+    local err
+    text, err = write(self, record, text)
+    if not text then
+      return text, err
+    end
   end
-  return leave_seats(self, record.listing, record.mark)
+  local done, err = edit_seats(self, record.listing, without(id, record.mark))
+  if done then
+    done, err = self._store:remove(LISTING .. escape(id), text)
+  end
+  if done == nil then
+    return nil, err
+  end
+  return true -- also when it was remembered anew meanwhile
+end
+
+--- Ends a removal that broke off.
+-- @tparam string id
+-- @treturn boolean true
+-- @treturn[2] nil
+-- @treturn[2] table err of the store
+function Listings:clear(id)
+  local record, text = load(self, id)
+  if not record then
+    return text == nil or nil, text
+  elseif not record.gone then
+    return true
+  end
+  return self:drop(record, text)
 end
 
 --- Removes a listing.
 -- @tparam string|number given its id
 -- @treturn boolean true; false when there is none
 -- @treturn[2] nil
--- @treturn[2] table err of the store
+-- @treturn[2] table err of the store; then it has to be called again, and ends what was begun
 -- @raise a text for what is no id
 function Listings:forget(given)
   local id = label(given)
@@ -376,7 +422,7 @@ function Listings:forget(given)
     error("forget takes the id of a listing", 0)
   end
   for _ = 1, TRIES do
-    local record, text = self:read(id)
+    local record, text = load(self, id)
     if not record and text == nil then
       return false
     elseif not record then
@@ -403,9 +449,7 @@ function Listings:mark_due(record, text, item)
     return text
   end
   record.due = item
-  local due = json.encode(record)
-  local done, err = self._store:replace(LISTING .. escape(record.listing.external_listing_id), text, due, DURABLE)
-  return done and due, err
+  return write(self, record, text)
 end
 
 --- All of them.
@@ -413,19 +457,19 @@ end
 -- @treturn[2] nil
 -- @treturn[2] table err of the store
 function Listings:all()
-  local records, err = select_records(self, function() return true end)
+  local records, err = select_records(self, function(record) return not record.gone end)
   for i, record in ipairs(records or {}) do
     records[i] = record.listing
   end
   return records, err
 end
 
---- Those that have to go.
--- @treturn table list of records
+--- Those that have to go, or whose removal broke off.
+-- @treturn table list of records, in the order of their ids
 -- @treturn[2] nil
 -- @treturn[2] table err of the store
 function Listings:due()
-  return select_records(self, function(record) return record.due ~= nil end)
+  return select_records(self, function(record) return record.due ~= nil or record.gone == true end)
 end
 
 return listings
