@@ -182,6 +182,29 @@ describe("paciolan.httpd", function()
       assert.is_nil(request)
       assert.equal("stopped", why)
     end)
+
+    it("lets no write end a program that asked for that, but those that it starts", function()
+      local script, limited = os.tmpname(), os.tmpname()
+      files.write(script, [[
+        local server = assert(require("paciolan.httpd").listen { survive_write_signals = true })
+        local ok, _, code
+        repeat
+          ok, _, code = io.write(("x"):rep(65536))
+        until not ok
+        local child = os.execute("kill -PIPE $$")
+        local file = assert(io.open(arg[1], "wb"))
+        file:setvbuf("no")
+        local _, _, large = file:write(("x"):rep(1000000))
+        server:close()
+        io.stderr:write(code, " ", large, " ", tostring(child == true or child == 0), "\n")
+      ]])
+      local words = program.words { script, limited }
+      local _, _, problems = program.run(("ulimit -f 64; env %s %s %s | :"):format(program.environment(), program.lua,
+        words))
+      os.remove(script)
+      os.remove(limited)
+      assert.equal("32 27 false", problems:match("^[^\n]*"))
+    end)
   end)
 
   local BYTE_PAUSE_MS = 20
@@ -224,6 +247,27 @@ describe("paciolan.httpd", function()
       assert.is_true(ends_all { { client = send("GET /slow HTTP/1.1\r\n", held), text = "X-More: x\r\n" } })
     end)
 
+    it("ends connections whose headers take longer than theirs, but no body and nobody who rests", function()
+      listen { header_deadline_s = 1, request_deadline_s = 60 }
+      local function answered()
+        local client = get("/first")
+        server:reply(assert(server:next(WAIT_MS)), 200)
+        assert.equal(200, (read(client)))
+        return client
+      end
+      local slow = send("POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbo")
+      local resting = answered()
+      assert.is_true(ends_all {
+        { client = connect(), text = "\r\n" },
+        { client = send("GET /slow HTTP/1.1\r\n"), text = "X-More: x\r\n" },
+        { client = send("GET /slow HTTP/1.1\r\n", answered()), text = "X-More: x\r\n" },
+      })
+      send("dy", slow)
+      assert.equal("body", assert(server:next(WAIT_MS)).body)
+      get("/second", resting)
+      assert.equal("/second", assert(server:next(WAIT_MS)).path)
+    end)
+
     it("counts no time that the program takes for itself", function()
       listen { request_deadline_s = 1 }
       local client = send("POST /late HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbo")
@@ -249,12 +293,68 @@ describe("paciolan.httpd", function()
     end)
 
     it("is a whole number of seconds", function()
-      for _, name in ipairs { "idle_timeout_s", "request_deadline_s" } do
+      for _, name in ipairs { "idle_timeout_s", "header_deadline_s", "request_deadline_s" } do
         for _, value in ipairs { 0, -1, 1.5, "5", 86401 } do
           assert.has_error(function() httpd.listen { [name] = value } end,
             name .. " must be a whole number from 1 to 86400")
         end
       end
+    end)
+  end)
+
+  describe("a flood", function()
+    local function closed(list)
+      local count = 0
+      for _, client in ipairs(list) do
+        client:settimeout(0)
+        count = count + (select(2, client:receive(1)) == "closed" and 1 or 0)
+      end
+      return count
+    end
+
+    it("of connections without a request keeps no request out, and ends none that is complete", function()
+      listen { max_connections = 16 }
+      local held = get("/held")
+      local request, idle = assert(server:next(WAIT_MS)), {}
+      local half = "POST /half HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc"
+      for at = 1, 60 do
+        idle[at] = at % 2 == 0 and connect() or send(half)
+      end
+      local client = get("/genuine")
+      local genuine = assert(server:next(WAIT_MS))
+      assert.equal("/genuine", genuine.path)
+      server:reply(genuine, 200)
+      assert.equal(200, (read(client)))
+      server:reply(request, 200, nil, "in peace")
+      assert.equal("in peace", select(2, read(held)))
+      flush()
+      assert.is_true(closed(idle) >= 60 - 16)
+      assert.equal(0, closed { client, held })
+    end)
+
+    it("of bodies ends the connection whose body leaves no room, without an answer", function()
+      listen { max_body_bytes = 100000, max_pending_bytes = 150000 }
+      local head = "POST /%d HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+      local first = send(head:format(1) .. ("a"):rep(99999))
+      assert.is_nil(server:next(50))
+      local second = send(head:format(2) .. ("b"):rep(99999))
+      assert.same({ nil, "" }, { read(second) })
+      send("a", first)
+      local request = assert(server:next(WAIT_MS))
+      assert.equal(100000, #request.body)
+      local third = send(head:format(3) .. ("c"):rep(100000))
+      assert.equal("/3", assert(server:next(WAIT_MS)).path)
+      server:reply(request, 200)
+      assert.equal(200, (read(first)))
+      third:close()
+    end)
+
+    it("is bounded by options that fit together", function()
+      assert.has_error(function() httpd.listen { max_pending_bytes = 10, max_body_bytes = 11 } end,
+        "max_pending_bytes must not be less than max_body_bytes")
+      assert.has_error(function() httpd.listen { max_connections = 7 } end,
+        "max_connections must be a whole number from 8 to 100000")
+      listen { max_body_bytes = 200 * 1024 * 1024 }
     end)
   end)
 

@@ -53,11 +53,11 @@ describe("paciolan listen", function()
   end
 
   -- Starts it on a free port, and returns it with its URL.
-  local function start(arguments, environment)
+  local function start(arguments, environment, wrap)
     local ready = place .. "/ready"
     os.remove(ready)
-    local listener = program.start(command(("--port 0 --ready-file %s %s"):format(program.words { ready }, arguments),
-      environment))
+    local words = command(("--port 0 --ready-file %s %s"):format(program.words { ready }, arguments), environment)
+    local listener = program.start(wrap and wrap(words) or words)
     for _ = 1, 600 do
       local opened = io.open(ready, "rb")
       local url = opened and opened:read("*l")
@@ -201,6 +201,30 @@ describe("paciolan listen", function()
     assert.equal(1, times)
   end)
 
+  it("tells what every_minute could not do, in a short line", function()
+    local handler = file("handler.lua", [[
+      local time, minutes = os.time, 0
+      os.time = function() minutes = minutes + 1 return time() + 60 * minutes end
+      local turns = 0
+      return { on_seat = print, every_minute = function()
+        turns = turns + 1
+        if turns == 1 then
+          return nil, "the shop is down\n" .. ("x"):rep(5000)
+        elseif turns == 2 then
+          return nil
+        end
+        return 1, "not told"
+      end }
+    ]])
+    local listener = start("--mode direct --handler " .. program.words { handler }, CREDENTIALS)
+    listener:wait_for_problem("every_minute: the shop is down")
+    local _, _, problems = listener:stop()
+    local line = problems:match("paciolan listen: every_minute: ([^\n]*)\n")
+    assert.truthy(line:find("the shop is down\\x0axxx", 1, true))
+    assert.is_true(#line <= 200)
+    assert.is_nil(problems:find("not told", 1, true))
+  end)
+
   it("warns of a file with credentials that others may read", function()
     local users = file("users", "partner:correct horse\n")
     assert.equal(0, (program.run("chmod 644 " .. program.words { users })))
@@ -285,6 +309,9 @@ describe("paciolan listen", function()
     assert.equal(2, #box:control("GET", "/_sandbox/subscriptions").subscriptions)
     assert.equal(0, (listener:stop("INT")))
     assert.equal(0, #box:control("GET", "/_sandbox/subscriptions").subscriptions)
+    for _, delivery in ipairs(box:control("GET", "/_sandbox/deliveries").deliveries) do
+      assert.not_equal("UnsubscribeConfirmation", delivery.kind)
+    end
     for _, mode in ipairs { "raw", "direct" } do
       listener = start(("--sandbox %s --mode %s"):format(box.base_url, mode), CREDENTIALS)
       box:trigger { what = "seats.unlock" }
@@ -380,6 +407,37 @@ describe("paciolan listen", function()
     end)
   end
 
+  it("postpones a message while another program keeps the store for long", function()
+    local path = place .. "/seen.db"
+    local listener, url = start(("--mode raw %s --store %s"):format(TOPIC, program.words { "sqlite:" .. path }),
+      CREDENTIALS)
+    local store = require("paciolan").store.sqlite(path)
+    local headers = { Authorization = AUTHORIZATION, ["x-amz-sns-message-type"] = "Notification",
+      ["x-amz-sns-rawdelivery"] = "true", ["x-amz-sns-topic-arn"] = amazon.TOPIC,
+      ["x-amz-sns-message-id"] = "3f1a2b4c-0000-4000-8000-000000000001" }
+    local status
+    assert(store:group(function()
+      assert(store:put("held", "x"))
+      status = post(url, inbox.seats(), headers)
+      return true
+    end))
+    store:close()
+    assert.equal(503, status)
+    local _, _, problems = listener:stop()
+    assert.truthy(problems:find("postponed with 503: store_failed: [^\n]*2000"), problems)
+  end)
+
+  it("ends with 1 once nobody reads what it prints, and acknowledges nothing then", function()
+    local pipe = program.words { place .. "/pipe" }
+    assert.equal(0, (program.run("mkfifo " .. pipe)))
+    local listener, url = start("--mode direct --json", CREDENTIALS, function(words)
+      return "sh -c " .. program.words { ("exec 3<>%s; exec %s >%s 3<&-"):format(pipe, words, pipe) }
+    end)
+    assert.equal(503, (post(url, inbox.seats())))
+    listener:wait_for_problem("standard output is gone")
+    assert.equal(1, (listener:stop("0")))
+  end)
+
   -- --- the quarantine -----------------------------------------------------------------------------------------------
 
   local function names_in(path)
@@ -428,6 +486,8 @@ describe("paciolan listen", function()
     { "--tls-certificate: cannot read it", TOPIC .. " --tls-certificate /nowhere/c --tls-key /nowhere/k" },
     { "--user-file: cannot read it", TOPIC .. " --user-file /nowhere" },
     { "--roots: cannot read it", TOPIC .. " --roots /" },
+    { "--ca-file: cannot read it", TOPIC .. " --ca-file /nowhere" },
+    { "--ca-file must hold certificates", TOPIC .. " --ca-file spec/cli/listen_spec.lua" },
     { "--host 0.0.0.0 is open to others", TOPIC .. " --host 0.0.0.0" },
     { "--host :: is open to others", "--mode direct --host ::", CREDENTIALS },
     { "--host must be a numeric address", TOPIC .. " --behind-proxy --host listener.example" },
@@ -438,7 +498,7 @@ describe("paciolan listen", function()
     { "--port must be a whole number", TOPIC .. " --port 65536" },
     { "--min-version must be 1 or 2", TOPIC .. " --min-version 3" },
     { "--silence must be a whole number", TOPIC .. " --silence 0" },
-    { "intermediates and roots must be certificates", TOPIC .. " --intermediates spec/cli/listen_spec.lua" },
+    { "intermediates: must be certificates", TOPIC .. " --intermediates spec/cli/listen_spec.lua" },
     { "--connect-to must be HOST:PORT", TOPIC .. " --connect-to sns" },
   } do
     it(("does not start, and says %q, with %s"):format(row[1], row[2]), function()

@@ -253,6 +253,19 @@ describe("the receiver's memory", function()
       end
     end
 
+    it("takes a reservation back unless it is certain that there is none", function()
+      for way, expected in pairs { fail = 0, lost = 1, lost_raise = 1, raise = 1 } do
+        local store, removed = faulty_store.new(), 0
+        local box = inbox.open(aws, { store = store })
+        store.watch(function(called, key)
+          removed = removed + (called == "remove" and is_seen(key) and 1 or 0)
+          return called == "add" and is_seen(key) and way or nil
+        end)
+        assert.equal(503, (box:deliver()))
+        assert.equal(expected, removed, way)
+      end
+    end)
+
     it("answers 503 when it cannot say who has a message", function()
       local store = faulty_store.new()
       local box = inbox.open(aws, { store = store })

@@ -131,7 +131,7 @@ describe("the deliveries of the sandbox", function()
   describe("as envelopes", function()
     it("are signed so that the library believes them", function()
       for version = 1, 2 do
-        live { signature_version = version }
+        live { signature_version = version, url = here.url .. version }
       end
       local id = publish({ body = "a\nb \"c\" \226\130\172", subject = "About it" }).messages[1]
       local versions = {}
@@ -210,7 +210,7 @@ describe("the deliveries of the sandbox", function()
 
     it("go to those of the topic only", function()
       live { topic = "events" }
-      live { topic = sns.TOPICS.events }
+      live { topic = sns.TOPICS.events, url = here.url .. 2 }
       assert.equal(0, publish({ body = "text" }).deliveries)
       assert.equal(2, publish({ body = "text", entity = "events", topic = "events" }).deliveries)
     end)

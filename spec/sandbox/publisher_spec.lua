@@ -83,10 +83,37 @@ describe("the sandbox publishes", function()
     end)
 
     it("of which there are a hundred at most", function()
-      for _ = 1, 100 do
-        assert.equal(200, select(2, control("POST", "subscriptions", subscribe())))
+      for i = 1, 100 do
+        assert.equal(200, select(2, control("POST", "subscriptions", subscribe { url = URL .. i })))
       end
       assert.truthy(refused("POST", "subscriptions", subscribe()):find("100"))
+      assert.equal(200, select(2, control("POST", "subscriptions", subscribe { url = URL .. 1 })))
+    end)
+
+    it("of which one takes the place of another with its URL, topic and mode", function()
+      local id = control("POST", "subscriptions", subscribe()).id
+      control("POST", "publish", { topic = "seats", body = "x" })
+      for _, changes in ipairs { { mode = "raw" }, { topic = "events" }, { url = URL .. "?a" }, {} } do
+        assert.equal(200, select(2, control("POST", "subscriptions", subscribe(changes))))
+      end
+      assert.equal(4, #control("GET", "subscriptions").subscriptions)
+      assert.equal(404, select(2, control("GET", "subscriptions/" .. id)))
+      here.box.publisher:turn(0)
+      assert.equal("dropped", control("GET", "deliveries").deliveries[1].state)
+    end)
+
+    it("which end with a message about it, or without one", function()
+      for query, kinds in pairs { [""] = { "UnsubscribeConfirmation" }, ["?silent=1"] = {} } do
+        local id = control("POST", "subscriptions", subscribe { mode = "envelope", confirmed = true }).id
+        control("POST", "reset")
+        assert.equal("ended", control("DELETE", "subscriptions/" .. id .. query).state)
+        local found = {}
+        for i, delivery in ipairs(control("GET", "deliveries").deliveries) do
+          found[i] = delivery.kind
+        end
+        assert.same(kinds, found)
+      end
+      assert.equal("silent must be 1", refused("DELETE", "subscriptions/x?silent=yes"))
     end)
 
     for rule, changes in pairs {
@@ -234,6 +261,24 @@ describe("the sandbox publishes", function()
       assert.same({ "UNLOCK", "UNLOCK", "UNLOCK" }, statuses_of(published()[2]))
     end)
 
+    it("no seat that is being bought, or sold", function()
+      control("POST", "options", { pending_polls = 5, pending_s = 30 })
+      local tokens = here:free_tokens(3)
+      lock(tokens, "L-9")
+      local _, order = here:call("POST", "/v1/cart/complete-order", desk.order_payload({ tokens[1], tokens[2] }, "L-9"))
+      assert.equal("PENDING", order.status)
+      control("POST", "trigger", { what = "seats.unlock", listing_id = "L-9" })
+      local list = published()
+      assert.same({ 2, { "UNLOCK" } }, { #list, statuses_of(list[2]) })
+      for _, state in ipairs { "ordered", "sold" } do
+        assert.equal(state, here.box.inventory:state(here.box.inventory:seat(tokens[1])))
+        local rule = refused("POST", "trigger", { what = "seats.unlock", token = tokens[1] })
+        assert.truthy(rule:find("being bought", 1, true), rule)
+        control("POST", "clock", { advance_s = 31 })
+        here:call("GET", "/v1/listings/A3qnemZ")
+      end
+    end)
+
     it("an event, with another name and date", function()
       control("POST", "trigger",
         { what = "events.changed", access_id = "129:FB30:FB02", name = "New", date = "2030-10-01" })
@@ -257,7 +302,9 @@ describe("the sandbox publishes", function()
       ["date must have the form"] = { what = "events.changed", date = "tomorrow" },
       ["exclude each other"] = { what = "seats.unlock", token = "a", listing_id = "b" },
       ["token must be a string"] = { what = "seats.unlock", token = 7 },
-      ["a key is not known here"] = { what = "seats.unlock", colour = "red" },
+      ["the key colour is not known here"] = { what = "seats.unlock", colour = "red" },
+      ["a key is not known here"] = { what = "seats.unlock", ["a secret"] = "red" },
+      ["section, row and seat go with access_id"] = { what = "seats.unlock", row = "1" },
       ["tamper must be one of"] = { what = "seats.lock", tamper = "everything" },
     } do
       it("not when " .. rule, function()
@@ -301,8 +348,8 @@ describe("the sandbox publishes", function()
     end)
 
     it("as many as may wait, and no more", function()
-      for _ = 1, 100 do
-        control("POST", "subscriptions", subscribe())
+      for i = 1, 100 do
+        control("POST", "subscriptions", subscribe { url = URL .. i })
       end
       local bodies = {}
       for i = 1, 501 do
@@ -328,7 +375,7 @@ describe("the sandbox publishes", function()
       ["duplicate must be a number from 0 to 10"] = { topic = "seats", body = "x", duplicate = 11 },
       ["reorder_ms must be a whole number"] = { topic = "seats", body = "x", reorder_ms = 1.5 },
       ["age_s must be a number"] = { topic = "seats", body = "x", age_s = "old" },
-      ["a key is not known here"] = { topic = "seats", body = "x", late = 1 },
+      ["the key late is not known here"] = { topic = "seats", body = "x", late = 1 },
     } do
       it("not when " .. rule, function()
         local message = refused("POST", "publish", payload)
@@ -445,7 +492,8 @@ describe("the sandbox publishes", function()
 
     for rule, plan in pairs { ["late must be a number from 0 to 1"] = { late = 2 },
       ["seed must be a string"] = { seed = 1 },
-      ["tamper must be a number from 0 to 1"] = { tamper = "message" }, ["a key is not known here"] = { drop = 1 } } do
+      ["tamper must be a number from 0 to 1"] = { tamper = "message" },
+      ["the key drop is not known here"] = { drop = 1 } } do
       it("not when " .. rule, function()
         assert.truthy(refused("POST", "publish/plan", plan):find(rule, 1, true))
       end)

@@ -10,6 +10,7 @@ local WAIT_MS = 1000
 local MINUTE_S = 60
 -- SNS gives up an attempt after 15 s.
 local REQUEST_DEADLINE_S = 10
+local HEADER_DEADLINE_S = 3
 local MAX_BODY_BYTES = 2 * 1024 * 1024
 local DEFAULT_SANDBOX = "http://127.0.0.1:8480"
 
@@ -54,7 +55,8 @@ Environment:
 To try it: paciolan sandbox, in a second terminal paciolan listen --sandbox, and
 in a third one paciolan trigger seats.unlock.
 
-Exit code: 0 ended by a signal, 1 could not start, 2 wrong usage.]]
+Exit code: 0 ended by a signal, 1 could not start, or nobody reads standard
+output any more, 2 wrong usage.]]
 
 local function describe_tls(sub)
   sub:option("--tls-certificate", "PEM file: the server's certificate, and those above it."):argname("<path>")
@@ -162,7 +164,9 @@ local function add_handlers(state, options, arguments, streams)
   if arguments.handler then
     handlers = require("paciolan.cli.listen.settings").load_handlers(arguments.handler, state.store)
   else
-    handlers = require("paciolan.cli.listen.printer").handlers(streams.out, arguments.json)
+    handlers = require("paciolan.cli.listen.printer").handlers(streams.out, arguments.json, function()
+      state.is_output_gone = true
+    end)
   end
   options.on_event, options.on_seat, options.on_message = handlers.on_event, handlers.on_seat, handlers.on_message
   options.on_callback = options.callback and handlers.on_callback or nil
@@ -173,7 +177,8 @@ local function open_server(state, arguments, tls)
   local refusal = require "paciolan.cli.listen.refusal"
   local ok, server, problem = pcall(require("paciolan.httpd").listen, {
     host = arguments.host, port = arguments.port, tls = tls, stop_on_signals = true,
-    request_deadline_s = REQUEST_DEADLINE_S, max_body_bytes = MAX_BODY_BYTES,
+    header_deadline_s = HEADER_DEADLINE_S, request_deadline_s = REQUEST_DEADLINE_S, max_body_bytes = MAX_BODY_BYTES,
+    survive_write_signals = true,
   })
   if not ok then
     refusal.misuse("%s", refusal.text_of(server):gsub("^host ", "--host "))
@@ -221,14 +226,18 @@ local function start_text(state, arguments)
   return table.concat(lines)
 end
 
+local OUTPUT_GONE = "standard output is gone: nobody reads it any more, so nothing can be acknowledged"
+
 -- With --json standard output has nothing but items.
 local function announce(state, arguments, streams)
   if arguments.ready_file then
     write_ready_file(arguments.ready_file, state.url)
   end
   local stream = arguments.json and streams.err or streams.out
-  stream:write(start_text(state, arguments), "\n")
-  stream:flush()
+  local _, _, is_gone = require("paciolan.cli.listen.printer").write(stream, start_text(state, arguments) .. "\n")
+  if is_gone and not arguments.json then
+    require("paciolan.cli.listen.refusal").failure(OUTPUT_GONE)
+  end
 end
 
 local function open_sandbox(state, arguments)
@@ -287,8 +296,11 @@ local function look_around(state, streams)
   end
   state.looked_at_s = now_s
   tell_warnings(state, streams)
-  local ok, problem = pcall(state.every_minute or function() end)
+  local ok, done, problem = pcall(state.every_minute or function() end)
   if not ok then
+    problem = done
+  end
+  if not ok or (done == nil and problem ~= nil) then
     tell(streams, "every_minute: " .. require("paciolan.receiver.reports").text(problem))
   end
 end
@@ -303,12 +315,15 @@ local function serve(state, streams)
     if request then
       answer(state, request)
     end
-  until why == "stopped"
+  until why == "stopped" or state.is_output_gone
+  if state.is_output_gone then
+    require("paciolan.cli.listen.refusal").failure(OUTPUT_GONE)
+  end
 end
 
--- The sandbox goes first, which still may have something to send; the store last, which all others use.
+-- The store after all that use it. The server last: as long as it is open, a write that fails ends nothing.
 local function close(state)
-  for _, name in ipairs { "sandbox", "server", "receiver", "store" } do
+  for _, name in ipairs { "sandbox", "receiver", "store", "server" } do
     if state[name] then
       pcall(state[name].close, state[name])
     end
@@ -318,7 +333,7 @@ end
 --- Receives until SIGINT or SIGTERM. What is being handled then is finished.
 -- @tparam table arguments as declared
 -- @tparam table streams `out` and `err`
--- @treturn number exit code: 0 ended by a signal, 1 could not start, 2 wrong usage
+-- @treturn number exit code: 0 ended by a signal, 1 could not start, or standard output is gone, 2 wrong usage
 function command.run(arguments, streams)
   local refusal = require "paciolan.cli.listen.refusal"
   local has_server, message = pcall(require, "paciolan.httpd")

@@ -49,8 +49,9 @@ end
 local WAITING = "a subscription waits for a person to confirm it; where that is wanted, let the receiver confirm this"
   .. " topic (confirm_subscriptions, or confirm = true of the topic) and request the confirmation once more"
 
-local UNSUBSCRIBED = "a subscription was removed, and no more messages of this topic will come; anybody who has the"
-  .. " UnsubscribeURL of a message can do that, unless AuthenticateOnUnsubscribe is set"
+local UNSUBSCRIBED = "a subscription to this topic was removed; unless another one is still live, no more of its"
+  .. " messages will come. Anybody who has the UnsubscribeURL of a message can do that, unless"
+  .. " AuthenticateOnUnsubscribe is set"
 
 --- Answers a verified SubscriptionConfirmation.
 -- @tparam table self the receiver

@@ -36,6 +36,11 @@ local function release(self, key, mine)
   pcall(self._store.remove, self._store, key, mine)
 end
 
+-- Then a store that lets its callers wait, such as a locked file, is not asked once more for nothing.
+local function was_not_sent(ok, err)
+  return ok and errors.is(err) and err.outcome == "not_sent"
+end
+
 -- The mark of a reservation; or nil with status, reason and detail.
 local function reserve(self, key)
   self._last = self._last + 1
@@ -44,7 +49,9 @@ local function reserve(self, key)
   if ok and added then
     return mine
   elseif not ok or added == nil then
-    release(self, key, mine)
+    if not was_not_sent(ok, err) then
+      release(self, key, mine)
+    end
     return nil, failed(err)
   end
   local found

@@ -44,6 +44,12 @@ misdelivery.OF_PUBLISH = { duplicate = DUPLICATE, reorder_ms = REORDER_MS, age_s
 misdelivery.OF_PLAN = { duplicate = DUPLICATE, reorder_ms = REORDER_MS, late = number(0, 1), age_s = AGE_S,
   tamper = number(0, 1), seed = text }
 
+-- What is no name might be anything, so it is not repeated.
+local function named(key)
+  local is_name = type(key) == "string" and #key <= 40 and key:find("^[%a_][%w_]*$")
+  return is_name and "the key " .. key or "a key"
+end
+
 --- Checks options against one of the two tables.
 -- @tparam table given
 -- @tparam table known
@@ -52,7 +58,7 @@ function misdelivery.check(given, known)
   for key, value in pairs(given) do
     local check = known[key]
     if not check then
-      return "a key is not known here"
+      return named(key) .. " is not known here"
     end
     local rule = check(value)
     if rule then

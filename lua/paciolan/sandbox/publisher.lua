@@ -305,11 +305,12 @@ end
 
 --- Ends a subscription. A live envelope one is told so by an UnsubscribeConfirmation.
 -- @tparam string id
+-- @tparam[opt] boolean is_silent without that message, for a receiver that ends
 -- @treturn ?table the subscription, nil when there is none
-function Publisher:unsubscribe(id)
+function Publisher:unsubscribe(id, is_silent)
   local subscription = self.subscriptions:get(id)
   local was_live = subscription and subscription.state == "live"
-  if self.subscriptions:remove(id) and was_live and subscription.mode == "envelope" then
+  if self.subscriptions:remove(id) and was_live and not is_silent and subscription.mode == "envelope" then
     confirmation(self, subscription, "UnsubscribeConfirmation", ENDED:format(subscription.arn))
   end
   return subscription

@@ -52,7 +52,18 @@ local function check(given)
   return check_values(given)
 end
 
---- Adds a subscription. An envelope one is pending unless it is given as confirmed; the others need no confirmation.
+-- Who subscribes again does not know of the first time, as after the end of a program that could not unsubscribe.
+local function remove_same(self, url, topic, mode)
+  for i = #self._list, 1, -1 do
+    local other = self._list[i]
+    if other.url == url and other.topic == topic and other.mode == mode then
+      self:remove(other.id)
+    end
+  end
+end
+
+--- Adds a subscription, instead of one with the same URL, topic and mode. An envelope one is pending unless it is given
+-- as confirmed; the others need no confirmation.
 -- @tparam table given see `docs/sandbox.md`
 -- @tparam string id a UUID that no other has
 -- @treturn table the subscription
@@ -65,10 +76,14 @@ function List:add(given, id)
     place, rule = loopback.read(given.url)
     rule = rule and "url " .. rule
   end
-  if rule or #self._list >= MAX_COUNT then
-    return nil, rule or string.format("There are %d subscriptions, and no more are possible", MAX_COUNT)
+  if rule then
+    return nil, rule
   end
   local topic, mode = sns.topic_name(given.topic), given.mode or "envelope"
+  remove_same(self, place.url, topic, mode)
+  if #self._list >= MAX_COUNT then
+    return nil, string.format("There are %d subscriptions, and no more are possible", MAX_COUNT)
+  end
   local user, password = given.user or place.user, given.password or place.password
   local subscription = { id = id, arn = sns.TOPICS[topic] .. ":" .. id, topic = topic, mode = mode, url = place.url,
     signature_version = given.signature_version or 1, authorization = user and text.basic(user, password),

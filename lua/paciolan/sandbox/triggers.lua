@@ -53,12 +53,17 @@ local function unlock(box, wanted, wishes)
   if not seats then
     return nil, rule
   end
+  local opened = {}
   for _, seat in ipairs(seats) do
-    if not seat.order then -- one that is being bought keeps its lock until the order ends
+    if not (seat.order or seat.sale) then -- one that is being bought keeps its lock until the order ends
       seat.lock = nil
+      opened[#opened + 1] = seat
     end
   end
-  return box.publisher:seats_changed(seats, "UNLOCK", wishes)
+  if #opened == 0 then
+    return nil, "No seat can be unlocked: all of them are being bought, or sold"
+  end
+  return box.publisher:seats_changed(opened, "UNLOCK", wishes)
 end
 
 local function lock(box, wanted, wishes)
@@ -119,6 +124,8 @@ local function read(trigger, given)
     return nil, "date must have the form YYYY-MM-DD"
   elseif (wanted.token and 1 or 0) + (wanted.listing_id and 1 or 0) + (wanted.access_id and 1 or 0) > 1 then
     return nil, "token, listing_id and access_id exclude each other"
+  elseif (wanted.section or wanted.row or wanted.seat) and not wanted.access_id then
+    return nil, "section, row and seat go with access_id"
   end
   return wanted, wishes
 end

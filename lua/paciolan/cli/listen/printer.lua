@@ -103,22 +103,41 @@ function programs.callback(result)
     .. "\n"
 end
 
+-- EPIPE and EBADF, the same on all systems: nobody is there who could ever read it.
+local GONE = { [32] = true, [9] = true }
+
+--- Writes a text at once.
+-- @tparam file out
+-- @tparam string text
+-- @treturn boolean true
+-- @treturn[2] nil
+-- @treturn[2] string what the system says
+-- @treturn[2] boolean whether nothing can be written there any more
+function printer.write(out, text)
+  local ok, problem, code = out:write(text)
+  if ok then
+    ok, problem, code = out:flush()
+  end
+  if ok then
+    return true
+  end
+  return nil, tostring(problem), GONE[code] or false
+end
+
 --- The handlers that print.
 -- @tparam file out where to; what cannot be written there comes again
 -- @tparam boolean is_json
+-- @tparam function on_gone called when nothing can be written there any more
 -- @treturn table `on_event`, `on_seat`, `on_message`, `on_callback`
-function printer.handlers(out, is_json)
+function printer.handlers(out, is_json, on_gone)
   local forms = is_json and programs or people
   local function printing(form)
     return function(first, second)
-      local ok, problem = out:write(form(first, second))
-      if ok then
-        ok, problem = out:flush()
+      local ok, problem, is_gone = printer.write(out, form(first, second))
+      if is_gone then
+        on_gone()
       end
-      if not ok then
-        return nil, "standard output: " .. tostring(problem)
-      end
-      return true
+      return ok, not ok and "standard output: " .. problem or nil
     end
   end
   return { on_event = printing(forms.event), on_seat = printing(forms.seat), on_message = printing(forms.message),

@@ -11,6 +11,8 @@ local Sandbox = {}
 Sandbox.__index = Sandbox
 
 local TIMEOUT_MS = 5000
+-- Who ends this program does not wait for a sandbox that hangs.
+local CLOSE_TIMEOUT_MS = 1000
 
 -- The roots of the sandbox are believed, so it must be of this machine.
 local function check_url(url)
@@ -22,10 +24,10 @@ local function check_url(url)
 end
 
 -- The decoded answer; nil and what is wrong.
-local function ask(self, method, path, payload)
+local function ask(self, method, path, payload, timeout_ms)
   local answer, failure = self._transport:send {
     method = method, url = self._url .. path, headers = { { "Content-Type", "application/json" } },
-    body = payload and cjson.encode(payload) or nil, timeout_ms = TIMEOUT_MS,
+    body = payload and cjson.encode(payload) or nil, timeout_ms = timeout_ms or TIMEOUT_MS,
   }
   local ok, body = pcall(cjson.decode, answer and answer.body or "")
   body = ok and type(body) == "table" and body or {}
@@ -94,10 +96,11 @@ function Sandbox:subscribe(arguments, url, basic)
   end
 end
 
---- Ends the subscriptions, as far as the sandbox is still there, and removes what was made here.
+--- Ends the subscriptions, as far as the sandbox is still there, and removes what was made here. No message is sent
+-- about that, for nobody would take it any more.
 function Sandbox:close()
   for _, id in ipairs(self._subscriptions) do
-    if not ask(self, "DELETE", "/_sandbox/subscriptions/" .. id) then
+    if not ask(self, "DELETE", "/_sandbox/subscriptions/" .. id .. "?silent=1", nil, CLOSE_TIMEOUT_MS) then
       break
     end
   end

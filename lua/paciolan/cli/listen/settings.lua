@@ -91,6 +91,17 @@ end
 
 -- --- the store ------------------------------------------------------------------------------------------------------
 
+-- A call of the store stops the whole server, and SNS waits 15 s for an answer. It tries again when this is not enough.
+local BUSY_TIMEOUT_MS = 2000
+
+local function open_named(text)
+  local stores, path = require("paciolan").store, text:match("^sqlite:(.+)$")
+  if path then
+    return stores.sqlite { path = path, busy_timeout_ms = BUSY_TIMEOUT_MS }
+  end
+  return stores.open(text)
+end
+
 local function holds_password(text)
   return text:find("^[^/]*//[^@]*:[^@]*@") ~= nil or text:find("[?&]password=") ~= nil
 end
@@ -105,7 +116,7 @@ function settings.open_store(arguments)
     misuse("--store holds a password, which the list of processes shows to every user of this machine; set"
       .. " PACIOLAN_STORE instead")
   end
-  local ok, store = pcall(require("paciolan").store.open, text)
+  local ok, store = pcall(open_named, text)
   if not ok then
     misuse("--store: %s", refusal.text_of(store))
   end
@@ -187,6 +198,15 @@ local function read_connect_to(list)
   return next(places) and places
 end
 
+-- The transport reads the file when Amazon is first asked, which is long after the start.
+local function check_ca_file(path)
+  local text = settings.read_file(path, "--ca-file")
+  if not require("paciolan.core").sns.trust(text) then
+    misuse("--ca-file must hold certificates in PEM, and nothing else")
+  end
+  return path
+end
+
 local function topics_of(arguments)
   local topics = {}
   if arguments.sandbox and arguments.mode == "direct" then
@@ -232,7 +252,7 @@ function settings.read(arguments, warn)
     roots = is_envelope and arguments.roots and settings.read_file(arguments.roots, "--roots") or nil,
     intermediates = is_envelope and arguments.intermediates
       and settings.read_file(arguments.intermediates, "--intermediates") or nil,
-    ca_file = is_envelope and arguments.ca_file or nil,
+    ca_file = is_envelope and arguments.ca_file and check_ca_file(arguments.ca_file) or nil,
     connect_to = is_envelope and read_connect_to(arguments.connect_to) or nil,
   }, tls
 end

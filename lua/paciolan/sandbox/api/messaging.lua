@@ -24,7 +24,7 @@ end
 
 -- --- subscriptions -------------------------------------------------------------------------------------------------
 
---- POST subscriptions: subscribes a URL of this machine.
+--- POST subscriptions: subscribes a URL of this machine, once for each topic and mode.
 function messaging.subscribe(box, call)
   local subscription, rule = box.publisher:subscribe(call.payload)
   if not subscription then
@@ -47,9 +47,13 @@ function messaging.subscription(box, call)
   return 200, subscriptions.view_of(subscription)
 end
 
---- DELETE subscriptions/{id}: ends it, and says so to an envelope one.
+--- DELETE subscriptions/{id}: ends it, and says so to an envelope one unless the query has silent=1.
 function messaging.unsubscribe(box, call)
-  local subscription = box.publisher:unsubscribe(call.id)
+  local silent = call.query.silent
+  if silent and silent ~= "1" then
+    return bad("silent must be 1")
+  end
+  local subscription = box.publisher:unsubscribe(call.id, silent ~= nil)
   if not subscription then
     return unknown("There is no such subscription")
   end
