@@ -8,22 +8,13 @@ local json = require("paciolan.json")
 
 local TOPIC = amazon.TOPIC
 local OTHER = "arn:aws:sns:us-west-2:123456789012:events"
-local BASIC = { user = "partner", password = "correct horse" }
-local AUTHORIZATION = "Basic cGFydG5lcjpjb3JyZWN0IGhvcnNl"
+local BASIC = inbox.BASIC
 
 describe("paciolan.receiver", function()
   local aws
 
   setup(function() aws = amazon.start {} end)
   teardown(amazon.stop_all)
-
-  local function bare_request(body, headers)
-    local all = { authorization = AUTHORIZATION }
-    for name, value in pairs(headers or {}) do
-      all[name] = value
-    end
-    return { method = "POST", path = "/", headers = all, body = body }
-  end
 
   describe("handlers", function()
     it("get each item, and the whole message with its origin", function()
@@ -57,7 +48,7 @@ describe("paciolan.receiver", function()
     it("get what the headers of a raw delivery say, as unsigned", function()
       local box = inbox.open(nil, { mode = "raw", basic_auth = BASIC })
       local id = "0f1e2d3c-4b5a-4678-9abc-def012345678"
-      box:post(bare_request(inbox.seats(), { ["x-amz-sns-rawdelivery"] = "true", ["x-amz-sns-message-id"] = id,
+      box:post(inbox.bare_request(inbox.seats(), { ["x-amz-sns-rawdelivery"] = "true", ["x-amz-sns-message-id"] = id,
         ["x-amz-sns-topic-arn"] = TOPIC }))
       local message = box.seats[1][2]
       assert.same({ topic_arn = TOPIC, message_id = id }, message.unsigned)
@@ -71,12 +62,12 @@ describe("paciolan.receiver", function()
         { ("x"):rep(1000), "bad_topic" },
       } do
         local headers = { ["x-amz-sns-rawdelivery"] = "true", ["x-amz-sns-topic-arn"] = row[1] }
-        assert.same({ 400, row[2] }, { (box:post(bare_request(inbox.seats(), headers))), box:reason() })
+        assert.same({ 400, row[2] }, { (box:post(inbox.bare_request(inbox.seats(), headers))), box:reason() })
       end
-      assert.equal(400, (box:post(bare_request(inbox.seats()))))
+      assert.equal(400, (box:post(inbox.bare_request(inbox.seats()))))
       assert.equal(0, #box.seats)
       local headers = { ["x-amz-sns-rawdelivery"] = "true", ["x-amz-sns-topic-arn"] = TOPIC }
-      assert.equal(204, (box:post(bare_request(inbox.seats(), headers))))
+      assert.equal(204, (box:post(inbox.bare_request(inbox.seats(), headers))))
     end)
 
     it("of an entity that nobody knows, and of those without a handler", function()
@@ -153,7 +144,7 @@ describe("paciolan.receiver", function()
     it("are kept in the other modes as well", function()
       for _, mode in ipairs { "raw", "direct" } do
         local box = inbox.open(nil, { mode = mode, basic_auth = BASIC })
-        assert.same({ 400, "unusable_message" }, { (box:post(bare_request("{}"))), box:reason() })
+        assert.same({ 400, "unusable_message" }, { (box:post(inbox.bare_request("{}"))), box:reason() })
         assert.equal("{}", box.quarantined[1][1])
       end
     end)

@@ -3,6 +3,7 @@
 local auth = require "paciolan.auth"
 local bulk = require "paciolan.bulk"
 local call = require "paciolan.call"
+local check = require "paciolan.options"
 local core = require "paciolan.core"
 local errors = require "paciolan.errors"
 local memory = require "paciolan.store.memory"
@@ -27,24 +28,8 @@ local function count(value)
   return type(value) == "number" and value >= 0 and value == math.floor(value) and value < 100, "a whole number from 0"
 end
 
-local function text(value)
-  return type(value) == "string" and value ~= "", "a string that is not empty"
-end
-
 local function header_text(value)
   return type(value) == "string" and core.is_header_value(value), "a string of printable ASCII that is not empty"
-end
-
-local function a_table(value)
-  return type(value) == "table", "a table"
-end
-
-local function a_function(value)
-  return type(value) == "function", "a function"
-end
-
-local function a_boolean(value)
-  return type(value) == "boolean", "a boolean"
 end
 
 local function user_agent(value)
@@ -53,15 +38,6 @@ end
 
 local function offset(value)
   return type(value) == "number" and math.abs(value) <= LONGEST_MS, "a number of milliseconds, at most a day"
-end
-
--- Only what the client calls is asked for; a store of the caller's own may have more.
-local function a_store(value)
-  local is_store = type(value) == "table" or type(value) == "userdata"
-  for _, method in ipairs { "get", "put", "add", "replace", "remove" } do
-    is_store = is_store and type(value[method]) == "function"
-  end
-  return is_store, "a store with get, put, add, replace and remove"
 end
 
 local function a_readable_file(value)
@@ -78,69 +54,31 @@ end
 
 -- Every setting: its check, whether it must be given, its default.
 local settings = {
-  base_url = { text, required = true },
+  base_url = { check.text, required = true },
   application_id = { header_text, required = true },
   api_key = { header_text, required = true },
   channel_code = { header_text, required = true },
   organization_id = { header_text },
   user_agent = { user_agent, required = true },
-  auth = { a_table, required = true },
-  store = { a_store },
+  auth = { check.a_table, required = true },
+  store = { check.a_store },
   timeout_ms = { milliseconds, default = 30000 },
   connect_timeout_ms = { milliseconds, default = 5000 },
   deadline_ms = { milliseconds, default = 60000 },
   retries = { count, default = 2 },
   clock_skew_ms = { offset, default = 0 },
-  shapes = { a_table, default = {} },
-  operations = { a_table, default = {} },
-  strict_request_id = { a_boolean, default = true },
-  on_event = { a_function },
+  shapes = { check.a_table, default = {} },
+  operations = { check.a_table, default = {} },
+  strict_request_id = { check.a_boolean, default = true },
+  on_event = { check.a_function },
   ca_file = { a_readable_file },
-  proxy = { text },
-  transport = { a_table },
+  proxy = { check.text },
+  transport = { check.a_table },
 }
 
 local auth_settings = {
-  code = { text }, refresh_token = { text }, access_token = { header_text }, expiration = { a_time },
+  code = { check.text }, refresh_token = { check.text }, access_token = { header_text }, expiration = { a_time },
 }
-
-local function names_of(known)
-  local names = {}
-  for name in pairs(known) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return table.concat(names, ", ")
-end
-
--- Checks a table of settings and returns a copy with the defaults filled in.
-local function read_settings(given, known, where, level)
-  if type(given) ~= "table" then
-    error(("%s takes a table, not %s"):format(where, type(given)), level)
-  end
-  for name in pairs(given) do
-    if not known[name] then
-      error(("%s: unknown option %s; known are %s"):format(where, errors.shown(name), names_of(known)), level)
-    end
-  end
-  local result = {}
-  for name, rule in pairs(known) do
-    local value = given[name]
-    if value == nil then
-      value = rule.default
-      if rule.required then
-        error(("%s: %s is required"):format(where, name), level)
-      end
-    else
-      local ok, wanted = rule[1](value)
-      if not ok then
-        error(("%s: %s must be %s"):format(where, name, wanted), level)
-      end
-    end
-    result[name] = value
-  end
-  return result
-end
 
 local methods_allowed = { GET = true, POST = true, PUT = true, PATCH = true, DELETE = true }
 
@@ -200,9 +138,9 @@ end
 -- --- options of one call ----------------------------------------------------------------------------------------
 
 local call_options = {
-  request_id = { text }, organization_id = { header_text }, timeout_ms = { milliseconds },
-  deadline_ms = { milliseconds }, retries = { count }, headers = { a_table },
-  distributor_code = { text }, version = { text },
+  request_id = { check.text }, organization_id = { header_text }, timeout_ms = { milliseconds },
+  deadline_ms = { milliseconds }, retries = { count }, headers = { check.a_table },
+  distributor_code = { check.text }, version = { check.text },
 }
 
 local function check_headers(headers, where)
@@ -226,7 +164,7 @@ local function check_call_options(config, name, options)
   if options == nil then
     return nil
   end
-  local checked = read_settings(options, call_options, "options of " .. name, CALLER_OF_CALLER)
+  local checked = check.read(options, call_options, "options of " .. name, CALLER_OF_CALLER)
   if checked.request_id and config.strict_request_id and not core.is_uuid_v4(checked.request_id) then
     error(name .. ": request_id must be a UUID of version 4 (strict_request_id = false lifts this)", CALLER)
   elseif checked.request_id and not core.is_header_value(checked.request_id) then
@@ -251,7 +189,7 @@ local bulk_options = {
 }
 
 local function check_bulk_options(name, options)
-  local checked = read_settings(options or {}, bulk_options, "options of " .. name, CALLER_OF_CALLER)
+  local checked = check.read(options or {}, bulk_options, "options of " .. name, CALLER_OF_CALLER)
   check_headers(checked.headers or {}, name)
   return checked
 end
@@ -358,8 +296,8 @@ end
 -- @treturn table the client, here called `link`
 -- @raise for a missing, unknown or wrong option
 function client.new(options)
-  local config = read_settings(options, settings, "paciolan.new", CALLER)
-  local seed = read_settings(config.auth, auth_settings, "paciolan.new: auth", CALLER)
+  local config = check.read(options, settings, "paciolan.new", CALLER)
+  local seed = check.read(config.auth, auth_settings, "paciolan.new: auth", CALLER)
   config.base_url = check_base_url(config.base_url, CALLER)
   check_overrides(config.operations, CALLER)
   check_shapes(config.shapes, CALLER)

@@ -4,8 +4,8 @@ local amazon = require("support.amazon")
 local authority = require("paciolan.authority")
 local inbox = require("support.inbox")
 
-local BASIC = { user = "partner", password = "correct horse" }
-local AUTHORIZATION = "Basic cGFydG5lcjpjb3JyZWN0IGhvcnNl"
+local BASIC = inbox.BASIC
+local AUTHORIZATION = inbox.AUTHORIZATION
 local NEXT = { { user = "partner", password = "correct horse" }, { user = "partner", password = "next" } }
 
 describe("the receiver", function()
@@ -19,14 +19,6 @@ describe("the receiver", function()
 
   local function fetches()
     return (aws:fetches())
-  end
-
-  local function bare_request(body, headers)
-    local all = { authorization = AUTHORIZATION }
-    for name, value in pairs(headers or {}) do
-      all[name] = value
-    end
-    return { method = "POST", path = "/", headers = all, body = body }
   end
 
   describe("the door", function()
@@ -124,8 +116,8 @@ describe("the receiver", function()
     it("duty 4: an envelope's endpoint refuses raw deliveries, and says so", function()
       local box = inbox.open(aws, { basic_auth = BASIC })
       local headers = { ["x-amz-sns-rawdelivery"] = "true", ["x-amz-sns-message-type"] = "Notification" }
-      assert.same({ 400, "raw_refused" }, { (box:post(bare_request(inbox.seats(), headers))), box:reason() })
-      assert.same({ 400, "missing_field" }, { (box:post(bare_request(inbox.seats()))), box:reason() })
+      assert.same({ 400, "raw_refused" }, { (box:post(inbox.bare_request(inbox.seats(), headers))), box:reason() })
+      assert.same({ 400, "missing_field" }, { (box:post(inbox.bare_request(inbox.seats()))), box:reason() })
       assert.same({ { "raw_refused" }, 0 }, { box:codes(), #box.seats })
     end)
 
@@ -134,9 +126,9 @@ describe("the receiver", function()
         local box = inbox.open(nil, { mode = mode, basic_auth = BASIC })
         for _, kind in ipairs { "Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation" } do
           local request = aws:request { Type = kind, Message = inbox.seats() }
-          assert.same({ 400, "envelope_refused" }, { (box:post(bare_request(request.body, request.headers))),
+          assert.same({ 400, "envelope_refused" }, { (box:post(inbox.bare_request(request.body, request.headers))),
             box:reason() })
-          assert.same({ 400, "envelope_refused" }, { (box:post(bare_request(request.body))), box:reason() })
+          assert.same({ 400, "envelope_refused" }, { (box:post(inbox.bare_request(request.body))), box:reason() })
         end
         assert.same({ { "envelope_refused" }, 0, 2 }, { box:codes(), #box.seats, #box.quarantined })
       end
@@ -147,17 +139,18 @@ describe("the receiver", function()
         local box = inbox.open(nil, { mode = mode, basic_auth = BASIC })
         local request = aws:request { Message = inbox.seats() }
         for i, headers in ipairs { request.headers, {} } do
-          assert.equal(400, (box:post(bare_request(request.body, headers))))
+          assert.equal(400, (box:post(inbox.bare_request(request.body, headers))))
           assert.equal(request.body, box.quarantined[i][1])
         end
         box.options.quarantine = function() return false end
         box:restart()
         for _, headers in ipairs { request.headers, {} } do
-          assert.same({ 503, "quarantine_failed" }, { (box:post(bare_request(request.body, headers))), box:reason() })
+          local status = box:post(inbox.bare_request(request.body, headers))
+          assert.same({ 503, "quarantine_failed" }, { status, box:reason() })
         end
         local confirmation = aws:request { Type = "SubscriptionConfirmation" }
-        assert.same({ 400, "envelope_refused" }, { (box:post(bare_request(confirmation.body, confirmation.headers))),
-          box:reason() })
+        local status = box:post(inbox.bare_request(confirmation.body, confirmation.headers))
+        assert.same({ 400, "envelope_refused" }, { status, box:reason() })
       end
     end)
 

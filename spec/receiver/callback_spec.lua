@@ -4,8 +4,8 @@ local inbox = require("support.inbox")
 local paciolan = require("paciolan")
 
 local SECRET = "/callbacks/0f1e2d3c4b5a4678"
-local BASIC = { user = "partner", password = "correct horse" }
-local AUTHORIZATION = "Basic cGFydG5lcjpjb3JyZWN0IGhvcnNl"
+local BASIC = inbox.BASIC
+local AUTHORIZATION = inbox.AUTHORIZATION
 
 local function open(overrides)
   local results = {}

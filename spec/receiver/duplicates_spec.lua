@@ -9,8 +9,8 @@ local inbox = require("support.inbox")
 local paciolan = require("paciolan")
 
 local OTHER = "arn:aws:sns:us-west-2:123456789012:events"
-local BASIC = { user = "partner", password = "correct horse" }
-local AUTHORIZATION = "Basic cGFydG5lcjpjb3JyZWN0IGhvcnNl"
+local BASIC = inbox.BASIC
+local AUTHORIZATION = inbox.AUTHORIZATION
 
 describe("the receiver's memory", function()
   local aws

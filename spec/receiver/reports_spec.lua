@@ -6,22 +6,14 @@ local inbox = require("support.inbox")
 
 local TOPIC = amazon.TOPIC
 local OTHER = "arn:aws:sns:us-west-2:123456789012:events"
-local BASIC = { user = "partner", password = "correct horse" }
-local AUTHORIZATION = "Basic cGFydG5lcjpjb3JyZWN0IGhvcnNl"
+local BASIC = inbox.BASIC
+local AUTHORIZATION = inbox.AUTHORIZATION
 
 describe("the receiver", function()
   local aws
 
   setup(function() aws = amazon.start {} end)
   teardown(amazon.stop_all)
-
-  local function bare_request(body, headers)
-    local all = { authorization = AUTHORIZATION }
-    for name, value in pairs(headers or {}) do
-      all[name] = value
-    end
-    return { method = "POST", path = "/", headers = all, body = body }
-  end
 
   describe("what is told", function()
     it("duty 23: one report for each request", function()
@@ -47,7 +39,7 @@ describe("the receiver", function()
     it("duty 23: is one short line without secrets, whatever came", function()
       local box = inbox.open(aws, { basic_auth = BASIC })
       local nasty = "\27[31m\nSet-Cookie: a=b\r\n\0" .. ("x"):rep(1024 * 1024)
-      local requests = { bare_request(nasty), bare_request("{}", { ["x-amz-sns-rawdelivery"] = nasty }) }
+      local requests = { inbox.bare_request(nasty), inbox.bare_request("{}", { ["x-amz-sns-rawdelivery"] = nasty }) }
       for _, name in ipairs { "Type", "TopicArn", "MessageId", "Timestamp", "SignatureVersion", "SigningCertURL" } do
         requests[#requests + 1] = aws:request { [name] = nasty, Message = "hunter2hunter2" }
         requests[#requests].headers.authorization = AUTHORIZATION
@@ -75,7 +67,7 @@ describe("the receiver", function()
 
     it("an alarm of a kind comes once in five minutes, and is counted", function()
       local box = inbox.open(aws)
-      local function raw() box:post(bare_request("{}", { ["x-amz-sns-rawdelivery"] = "true" })) end
+      local function raw() box:post(inbox.bare_request("{}", { ["x-amz-sns-rawdelivery"] = "true" })) end
       raw()
       raw()
       assert.same({ 1, 2 }, { #box.alarms, box:counted("alarm_raw_refused") })
@@ -99,7 +91,7 @@ describe("the receiver", function()
     it("alarms of topics that nobody configured share one pause", function()
       local box = inbox.open(nil, { mode = "raw", basic_auth = BASIC })
       for i = 1, 3 do
-        box:post(bare_request("{}", { ["x-amz-sns-rawdelivery"] = "true", ["x-amz-sns-topic-arn"] = TOPIC .. i }))
+        box:post(inbox.bare_request("{}", { ["x-amz-sns-rawdelivery"] = "true", ["x-amz-sns-topic-arn"] = TOPIC .. i }))
       end
       assert.same({ 1, 3, TOPIC .. "1" }, { #box.alarms, box:counted("alarm_unusable_message"),
         box.alarms[1].topic_arn })
@@ -132,7 +124,7 @@ describe("the receiver", function()
       local box = inbox.open(aws, { on_report = function() error("broken") end,
         on_alarm = function() error("broken") end })
       assert.equal(204, (box.receiver:handle(aws:request { Message = inbox.seats(), Timestamp = box.now_s })).status)
-      assert.equal(400, (box.receiver:handle(bare_request("{}", { ["x-amz-sns-rawdelivery"] = "true" }))).status)
+      assert.equal(400, (box.receiver:handle(inbox.bare_request("{}", { ["x-amz-sns-rawdelivery"] = "true" }))).status)
       assert.equal(3, box:counted("hook_failed"))
     end)
 
@@ -188,10 +180,10 @@ describe("the receiver", function()
       end
       for _, body in ipairs { "{}", "no JSON" } do
         local box = inbox.open(aws, { certificate_warning_s = 1, basic_auth = BASIC })
-        box:post(bare_request(body))
+        box:post(inbox.bare_request(body))
         assert.same({ "refused" }, codes(box))
         box = inbox.open(aws, quiet)
-        assert.equal(400, (box:post(bare_request(body))))
+        assert.equal(400, (box:post(inbox.bare_request(body))))
         assert.same({}, codes(box))
       end
       local box = inbox.open(aws, quiet)

@@ -48,6 +48,22 @@ function inbox.events()
     facilityCode = "ST", facilityName = "Stadium" } } })
 end
 
+--- Credentials, and the header that shows them.
+inbox.BASIC = { user = "partner", password = "correct horse" }
+inbox.AUTHORIZATION = "Basic cGFydG5lcjpjb3JyZWN0IGhvcnNl"
+
+--- A request with those credentials, as of a sender that signs nothing.
+-- @tparam string body
+-- @tparam[opt] table headers more of them, by names in lower case
+-- @treturn table
+function inbox.bare_request(body, headers)
+  local all = { authorization = inbox.AUTHORIZATION }
+  for name, value in pairs(headers or {}) do
+    all[name] = value
+  end
+  return { method = "POST", path = "/", headers = all, body = body }
+end
+
 local function recorder(list, answer)
   return function(...)
     list[#list + 1] = { ... }

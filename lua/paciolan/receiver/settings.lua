@@ -1,7 +1,7 @@
 --- The options of a receiver, checked once. Whatever is wrong with them raises when the receiver is made.
 -- @module paciolan.receiver.settings
+local check = require "paciolan.options"
 local core = require "paciolan.core"
-local errors = require "paciolan.errors"
 
 local settings = {}
 
@@ -14,27 +14,13 @@ local TOPIC = "^arn:aws[%l%-]*:sns:[%l%d%-]+:" .. ("%d"):rep(12) .. ":([%w_%-]+)
 local MAX_TOPIC_NAME = 256
 local LONGEST_S = 100 * 366 * 24 * 60 * 60
 
+local WHERE = "paciolan.receiver"
+
 local function fail(message, ...)
-  error("paciolan.receiver: " .. message:format(...), 0)
+  error(WHERE .. ": " .. message:format(...), 0)
 end
 
 -- --- single values ------------------------------------------------------------------------------------------------
-
-local function a_function(value)
-  return type(value) == "function", "a function"
-end
-
-local function a_boolean(value)
-  return type(value) == "boolean", "a boolean"
-end
-
-local function a_table(value)
-  return type(value) == "table", "a table"
-end
-
-local function text(value)
-  return type(value) == "string" and value ~= "", "a string that is not empty"
-end
 
 local function any_text(value)
   return type(value) == "string", "a string"
@@ -73,56 +59,43 @@ local function a_path(value)
     "a path that begins with / and holds no query"
 end
 
-local function has_methods(value, names)
-  local is_object = type(value) == "table" or type(value) == "userdata"
-  for _, name in ipairs(names) do
-    is_object = is_object and type(value[name]) == "function"
-  end
-  return is_object
-end
-
-local function a_store(value)
-  return has_methods(value, { "get", "put", "add", "replace", "remove" }),
-    "a store with get, put, add, replace and remove"
-end
-
 local function a_transport(value)
-  return has_methods(value, { "send", "sleep" }), "a transport with send and sleep"
+  return check.has_methods(value, { "send", "sleep" }), "a transport with send and sleep"
 end
 
 -- Every option: its check and its default.
 local known = {
   mode = { a_mode, default = "envelope" },
-  basic_auth = { a_table },
+  basic_auth = { check.a_table },
   realm = { a_realm, default = "paciolan" },
-  topics = { a_table },
-  confirm_subscriptions = { a_boolean },
-  store = { a_store },
-  clock = { a_function, default = os.time },
+  topics = { check.a_table },
+  confirm_subscriptions = { check.a_boolean },
+  store = { check.a_store },
+  clock = { check.a_function, default = os.time },
   max_age_s = { seconds_from(1), default = 3600 },
   clock_skew_s = { seconds_from(0), default = 300 },
   max_body_bytes = { bytes, default = 2 * 1024 * 1024 },
   path = { a_path },
   reserve_s = { seconds_from(1), default = 20 },
   remember_s = { seconds_from(1), default = 86400 },
-  intermediates = { text },
-  roots = { text },
-  fetch_certificate = { a_function },
-  confirm = { a_function },
+  intermediates = { check.text },
+  roots = { check.text },
+  fetch_certificate = { check.a_function },
+  confirm = { check.a_function },
   transport = { a_transport },
   proxy = { any_text },
-  ca_file = { text },
-  connect_to = { a_table },
-  certificates = { a_table, default = {} },
-  callback = { a_table },
-  duplicate_key = { a_function },
-  on_event = { a_function },
-  on_seat = { a_function },
-  on_message = { a_function },
-  on_callback = { a_function },
-  on_alarm = { a_function },
-  on_report = { a_function },
-  quarantine = { a_function },
+  ca_file = { check.text },
+  connect_to = { check.a_table },
+  certificates = { check.a_table, default = {} },
+  callback = { check.a_table },
+  duplicate_key = { check.a_function },
+  on_event = { check.a_function },
+  on_seat = { check.a_function },
+  on_message = { check.a_function },
+  on_callback = { check.a_function },
+  on_alarm = { check.a_function },
+  on_report = { check.a_function },
+  quarantine = { check.a_function },
   silence_s = { seconds_from(1) },
   certificate_warning_s = { seconds_from(1), default = 10 * 24 * 60 * 60 },
 }
@@ -134,45 +107,13 @@ local known_of = {
     negative_ttl_s = { seconds_from(1), default = 15 },
     novel_per_minute = { count, default = 60 },
   },
-  callback = { path = { a_path }, basic_auth = { a_table } },
+  callback = { path = { a_path }, basic_auth = { check.a_table } },
   topic = {
-    arn = { text },
+    arn = { check.text },
     min_version = { function(value) return value == 1 or value == 2, "1 or 2" end, default = 1 },
-    confirm = { a_boolean },
+    confirm = { check.a_boolean },
   },
 }
-
-local function names_of(rules)
-  local names = {}
-  for name in pairs(rules) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return table.concat(names, ", ")
-end
-
--- Checks a table of options, and returns a copy with the defaults filled in. `prefix` stands before the names.
-local function read_table(given, rules, prefix)
-  for name in pairs(given) do
-    if not rules[name] then
-      fail("unknown option %s%s; known are %s", prefix, errors.shown(name), names_of(rules))
-    end
-  end
-  local result = {}
-  for name, rule in pairs(rules) do
-    local value = given[name]
-    if value == nil then
-      value = rule.default
-    else
-      local ok, wanted = rule[1](value)
-      if not ok then
-        fail("%s%s must be %s", prefix, name, wanted)
-      end
-    end
-    result[name] = value
-  end
-  return result
-end
 
 -- --- credentials --------------------------------------------------------------------------------------------------
 
@@ -188,7 +129,8 @@ local function is_pair(pair)
       return false
     end
   end
-  return text(pair.user) and text(pair.password) and not pair.user:find("[:%c]") and not pair.password:find("%c")
+  return check.text(pair.user) and check.text(pair.password) and not pair.user:find("[:%c]")
+    and not pair.password:find("%c")
 end
 
 -- Basic credentials as a matcher of the core.
@@ -224,7 +166,7 @@ local function read_topics(options)
     elseif type(given) ~= "table" then
       given = { arn = given }
     end
-    local topic = read_table(given, known_of.topic, "topics: ")
+    local topic = check.read(given, known_of.topic, WHERE, 0, "topics: ")
     if not settings.is_topic(topic.arn) then
       fail("topics: each must be the ARN of a standard topic, arn:aws:sns:REGION:ACCOUNT:NAME")
     elseif options.mode == "envelope" and not core.sns.is_topic(topic.arn) then
@@ -287,7 +229,7 @@ local function check_transport(options)
 end
 
 local function read_callback(options)
-  local callback = read_table(options.callback, known_of.callback, "callback.")
+  local callback = check.read(options.callback, known_of.callback, WHERE, 0, "callback.")
   if not callback.path then
     fail("callback.path is required")
   elseif callback.path == options.path then
@@ -303,12 +245,12 @@ local function read(given)
   if type(given) ~= "table" then
     fail("a table of options is expected, not %s", type(given))
   end
-  local options = read_table(given, known, "")
+  local options = check.read(given, known, WHERE, 0, "")
   check_mode(given, options)
   check_handlers(options)
   check_times(options)
   check_transport(options)
-  options.certificates = read_table(options.certificates, known_of.certificates, "certificates.")
+  options.certificates = check.read(options.certificates, known_of.certificates, WHERE, 0, "certificates.")
   options.basic = options.basic_auth and read_basic(options.basic_auth, "basic_auth")
   options.callback = options.callback and read_callback(options)
   if options.topics then
