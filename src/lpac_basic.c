@@ -92,10 +92,6 @@ void lpac_basic_register(lua_State *L) {
   static const luaL_Reg functions[] = { { "basic", basic_new }, { NULL, NULL } };
   static const luaL_Reg methods[] = { { "matches", basic_matches }, { NULL, NULL } };
   static const luaL_Reg metamethods[] = { { "__gc", basic_gc }, { "__tostring", basic_tostring }, { NULL, NULL } };
-  luaL_newmetatable(L, TYPE_NAME);
-  luaL_setfuncs(L, metamethods, 0);
-  luaL_newlib(L, methods);
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
+  lpac_register_type(L, TYPE_NAME, metamethods, methods);
   luaL_setfuncs(L, functions, 0);
 }

@@ -102,30 +102,28 @@ end
 
 -- --- what was read before -----------------------------------------------------------------------------------------
 
--- A table that forgets all when it holds many.
-local function new_memory()
-  return { items = {}, count = 0 }
-end
-
-local function remember(memory, key, item)
-  if memory.count >= MAX_REMEMBERED then
-    memory.items, memory.count = {}, 0
-  end
-  memory.items[key], memory.count = item, memory.count + 1
-  return item
-end
-
 local NONE = {} -- in the place of a text that was not given
 
--- Reading the built-in certificates and those of the caller costs as much as 50 verifications.
-local trusts = new_memory()
+-- By the text of the roots and then that of the intermediates; all are forgotten when there are many. Reading the
+-- built-in certificates and those of the caller costs as much as 50 verifications.
+local trusts, trust_count = {}, 0
+
+local function remember(options, trust)
+  if trust_count >= MAX_REMEMBERED then
+    trusts, trust_count = {}, 0
+  end
+  local roots = options.roots or NONE
+  trusts[roots] = trusts[roots] or {}
+  trusts[roots][options.intermediates or NONE] = trust
+  trust_count = trust_count + 1
+end
 
 -- The trust of the caller's texts, or nil for one that has none.
 local function trust_of(options)
   if options.trust == "leaf" then
     return nil
   end
-  local by_roots = trusts.items[options.roots or NONE]
+  local by_roots = trusts[options.roots or NONE]
   local trust = by_roots and by_roots[options.intermediates or NONE]
   if not trust then
     local problem
@@ -133,9 +131,7 @@ local function trust_of(options)
     if not trust then
       misuse(problem, CALLER)
     end
-    by_roots = by_roots or {}
-    by_roots[options.intermediates or NONE] = trust
-    remember(trusts, options.roots or NONE, by_roots)
+    remember(options, trust)
   end
   return trust
 end

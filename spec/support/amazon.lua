@@ -17,6 +17,7 @@ local core = require("paciolan.core")
 local desk = require("support.certificate_desk")
 local envelope = require("support.envelope")
 local files = require("support.files")
+local guard = require("paciolan.sandbox.guard")
 local program = require("support.program")
 
 local amazon = {}
@@ -233,17 +234,6 @@ end
 
 local HOST_SCRIPT = debug.getinfo(1, "S").source:match("^@(.*)amazon%.lua$") .. "certificate_host.lua"
 
--- An object whose collection runs a function. On LuaJIT only userdata have collectors.
-local function new_guard(run)
-  local newproxy = rawget(_G, "newproxy")
-  if not newproxy then
-    return setmetatable({}, { __gc = run })
-  end
-  local guard = newproxy(true)
-  getmetatable(guard).__gc = run
-  return guard
-end
-
 -- Blocks even in a task of paciolan.concurrent: orders to the host are no part of what a spec lets run side by side.
 local function order(self, path, content)
   local answer = assert(self._session:send { method = "POST", url = self._orders .. path, headers = {},
@@ -270,7 +260,7 @@ local function start_host(self)
   self._pipe = assert(io.popen(("echo $$; exec env %s %s $PPID </dev/null"):format(program.environment(),
     program.words { program.lua, HOST_SCRIPT, place })))
   -- What was made last is collected first. A pipe that is collected waits for its process, so that must end before.
-  self._guard = new_guard(function() self:stop() end)
+  self._guard = guard.new(function() self:stop() end)
   self._pid = assert(tonumber(self._pipe:read("*l")), "no pid from the shell")
   local port, orders = (self._pipe:read("*l") or ""):match("^(%d+) (%d+)$")
   assert(port, "the host of certificates did not start")

@@ -12,6 +12,7 @@
 -- @module paciolan.sandbox.child
 local cjson = require("cjson").new()
 local curl = require "paciolan.transport.curl"
+local guard = require "paciolan.sandbox.guard"
 
 local child = {}
 
@@ -83,17 +84,6 @@ local function read_start_text(box)
   return nil, table.concat(seen, "\n")
 end
 
--- An object whose collection runs a function. On LuaJIT only userdata have collectors.
-local function new_guard(run)
-  local newproxy = rawget(_G, "newproxy")
-  if not newproxy then
-    return setmetatable({}, { __gc = run })
-  end
-  local guard = newproxy(true)
-  getmetatable(guard).__gc = run
-  return guard
-end
-
 --- Starts a sandbox and waits until it listens.
 -- @tparam[opt] table options `seed`, `port` (default: any free one), `token_lifetime_s`, `refresh_token_lifetime_s`,
 -- `code_lifetime_s`, `pending_polls`, `extra_seats`, `faults` (a plan of random faults, see docs/sandbox.md),
@@ -105,7 +95,7 @@ function child.start(options)
   options = options or {}
   local box = setmetatable({ _pipe = assert(io.popen(command_line(options), "r")), _transport = curl.new() }, Box)
   -- What was made last is collected first. A pipe that is collected waits for its process, so that must end before.
-  box._guard = new_guard(function() box:stop() end)
+  box._guard = guard.new(function() box:stop() end)
   box.pid = tonumber(box._pipe:read("*l"))
   local ok, output = read_start_text(box)
   if not ok then
