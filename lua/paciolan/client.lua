@@ -291,6 +291,22 @@ function link_mt.__index:close()
   end
 end
 
+--- Workflows that survive a crash: sales, purchases and transfers, written down step by step in a store. See
+-- `paciolan.workflow.flows` and docs/workflows.md.
+-- @tparam table options `store`, `poll`, `settle_after_s`, `lease_s`, `keep_s`, `resume_within_s`, `delisting`,
+-- `now_ms`
+-- @treturn table
+-- @raise for a missing, unknown or wrong option
+function link_mt.__index:workflows(options)
+  if type(self) ~= "table" or getmetatable(self) ~= link_mt then
+    error("call link:workflows{ store = … } with a colon", 2)
+  elseif self._config.is_closed then
+    error("the client is closed", 2)
+  end
+  local made = require("paciolan.workflow.flows").new(self._config, self, options)
+  return made
+end
+
 --- Makes a client.
 -- @tparam table options see `paciolan.new`
 -- @treturn table the client, here called `link`

@@ -50,7 +50,7 @@ end
 -- @treturn table with `hook`, `after`, `inner`, `count`, the number of operations since `watch`, and `watch(hook)`
 function faulty_store.new(inner)
   local store = { inner = inner or memory.new(), count = 0 }
-  for _, method in ipairs { "get", "put", "add", "replace", "remove" } do
+  for _, method in ipairs { "get", "put", "add", "replace", "remove", "list" } do
     store[method] = function(_, key, ...)
       store.count = store.count + 1
       local how = store.hook and store.hook(method, key, store.count)

@@ -1,0 +1,633 @@
+--- Purchases: `buy` sells seats that are listed, `fulfil` does the whole trade, from the listing to the tickets.
+--
+-- The order is the pivot. What stands before it can be undone: seats that a run has locked itself are unlocked again.
+-- From the order on a run only goes forward. It is sent once: when its answer is missing the run is in doubt, and
+-- `paciolan.workflow.settling` finds out.
+-- @module paciolan.workflow.buying
+local check = require "paciolan.options"
+local core = require "paciolan.core"
+local errors = require "paciolan.errors"
+local locking = require "paciolan.workflow.locking"
+local seats = require "paciolan.workflow.seats"
+local selling = require "paciolan.workflow.selling"
+local settling = require "paciolan.workflow.settling"
+local telling = require "paciolan.workflow.telling"
+local traces = require "paciolan.workflow.traces"
+local waiting = require "paciolan.workflow.waiting"
+
+local buying = {}
+
+-- A ticket that was not printed is asked for again, by nobody else than this file.
+local PRINT_TRIES = 3
+-- Contract 2.7.
+local PRINT_LIMIT = 30
+
+local steps = {}
+
+-- --- errors -------------------------------------------------------------------------------------------------------
+
+local function order_error(kind, outcome, message)
+  return errors.new { kind = kind, operation = "orders.complete", outcome = outcome, attempts = 0,
+    retryable = outcome == "not_sent", message = message }
+end
+
+local function with(err, changes)
+  local copy = {}
+  for name, value in pairs(err) do
+    copy[name] = value
+  end
+  for name, value in pairs(changes) do
+    copy[name] = value
+  end
+  return errors.new(copy)
+end
+
+-- --- ends ---------------------------------------------------------------------------------------------------------
+
+-- Not sold, that is certain. What this run has locked itself is unlocked before it ends.
+local function give_up(run, err)
+  run:forget_request()
+  if locking.needs_undo(run) then
+    run:keep_error(err)
+    return run:go("undo", "undoing")
+  end
+  traces.unclaim(run, run.data.tokens or {})
+  return run:fail(err)
+end
+
+-- Nobody knows whether it was sold. From now on callbacks and messages about its seats find the run.
+local function doubt(run, err)
+  run:forget_request()
+  run:keep_error(with(err, { outcome = "unknown", retryable = false }))
+  run.data.is_doubtful = true
+  run:go("settle", "in_doubt")
+  for _, token in ipairs(run.data.tokens) do
+    local done, failed = traces.add(run, "token", token)
+    if not done then
+      return nil, failed
+    end
+  end
+  for _, seat in ipairs(run.data.seats) do
+    if seat.access_id and seat.section and seat.row and seat.seat then
+      local done, failed = traces.add(run, "seat", seat.access_id, seat.section, seat.row, seat.seat)
+      if not done then
+        return nil, failed
+      end
+    end
+  end
+  return true
+end
+
+-- Sold, all of it or a part. The seats of this run's own lock that were not sold are unlocked at the end.
+local function take_sold(run, answer, sold)
+  if #sold == 0 then
+    return give_up(run, order_error("http", "rejected", "the service took the order and sold none of its seats"))
+  end
+  local is_sold, rest = {}, {}
+  for _, token in ipairs(sold) do
+    is_sold[token] = true
+  end
+  for _, token in ipairs(run.data.locked or {}) do
+    rest[#rest + 1] = not is_sold[token] and token or nil
+  end
+  local noted, err = traces.note_sale(run, sold)
+  if not noted then
+    return nil, err
+  end
+  run:forget_request()
+  run.data.order, run.data.bought, run.data.tickets = answer, sold, run.data.tickets or {}
+  run.data.locked = run.data.locked and rest
+  return run:go("print", "running")
+end
+
+-- --- before the order ---------------------------------------------------------------------------------------------
+
+-- A purchase that a dead process left before its order is sent by whoever resumes it, but not after this long: the
+-- buyer has gone.
+local function is_too_late(flows, run)
+  return run.is_resumed and run:now_ms() - run.record.created_ms > flows.resume_within_ms
+end
+
+local function timely(handler)
+  return function(flows, run, lost)
+    if not run.data.is_ordered and is_too_late(flows, run) then
+      return give_up(run, order_error("timeout", "not_sent", "the purchase was left for so long that it was not sent"))
+    end
+    return handler(flows, run, lost)
+  end
+end
+
+-- A failure of what stands before the order. While somebody waits it ends the run; a run that is resumed stays open.
+local function stop_before(run, err)
+  if run.is_broken or err.kind == "store" or run.is_resumed and err.retryable then
+    return nil, err
+  end
+  return give_up(run, with(err, { outcome = "not_sent", body = err.body }))
+end
+
+steps.seats = timely(function(flows, run, lost)
+  local found, err = locking.find(flows, run, lost)
+  if not found then
+    return stop_before(run, err)
+  end
+  return run:go("lock")
+end)
+
+function steps.lock(flows, run, lost)
+  local locked, err = locking.lock(flows, run, lost)
+  if not locked and err.in_doubt then
+    run:keep_error(err)
+    run:go("lock", "in_doubt")
+    return nil, err
+  elseif not locked then
+    return stop_before(run, err)
+  end
+  run.data.tokens = {}
+  for i, seat in ipairs(run.data.seats) do
+    run.data.tokens[i] = seat.token
+  end
+  return run:go("owners")
+end
+
+local function claim(run)
+  local claimed, other = traces.claim(run, run.data.tokens)
+  if claimed == nil then
+    return nil, other
+  elseif not claimed then
+    return false, order_error("validation", "not_sent",
+      ("a seat is in another purchase that has not ended: %s"):format(other))
+  end
+  return true
+end
+
+local function read_owners(run, answer)
+  local found, list, owners = seats.by_token(answer), {}, {}
+  for i, token in ipairs(run.data.tokens) do
+    local seat = found[token] or {}
+    list[i] = { token = token, access_id = seat.access_id, section = seat.section, row = seat.row, seat = seat.seat }
+    owners[token] = seat.owner_id
+  end
+  return list, owners
+end
+
+-- The owners are written down: what is compared with them, should the answer to the order get lost.
+steps.owners = timely(function(flows, run)
+  local claimed, err = claim(run)
+  if claimed == nil then
+    return nil, err
+  elseif not claimed then
+    return give_up(run, err)
+  end
+  local answer
+  answer, err = run:send("owners", function(options)
+    return flows.link.tickets:verify_all({ tickets = { { tokens = run.data.tokens } } },
+      { deadline_ms = options.deadline_ms })
+  end)
+  if not answer then
+    return stop_before(run, err)
+  end
+  run.data.seats, run.data.owners = read_owners(run, answer)
+  run.has_fresh_owners = true
+  return run:go("order")
+end)
+
+-- --- the order ----------------------------------------------------------------------------------------------------
+
+local LOST = "the process that sent the order ended before its answer was written down"
+
+local function is_state(body, err, state)
+  local told = err and err.response and err.response.state or body.status
+  return type(told) == "string" and told:upper() == state
+end
+
+local function await(flows, run, process_id)
+  run:forget_request()
+  run.data.process_id = process_id
+  local traced, err = flows:trace_process(run, process_id)
+  if not traced then
+    return nil, err
+  end
+  return run:go("wait", "running")
+end
+
+-- An answer of which a part failed: the body tells (contract 4).
+local function take_part(flows, run, err)
+  local body = type(err.body) == "table" and err.body or {}
+  if is_state(body, err, "COMPLETE") then
+    return take_sold(run, body, (settling.sold_by_answer(run, body)))
+  elseif is_state(body, err, "PENDING") and type(body.processId) == "string" then
+    run.data.refused = settling.refused_by_answer(run, body)
+    return await(flows, run, body.processId)
+  end
+  run.data.process_id = err.process_id
+  return doubt(run, err)
+end
+
+local function take_failure(flows, run, err)
+  if err.kind == "partial" then
+    return take_part(flows, run, err)
+  elseif err.outcome == "rejected" or err.outcome == "not_sent" then
+    return give_up(run, err)
+  end
+  run.data.process_id = err.process_id
+  return doubt(run, err)
+end
+
+local function take_answer(flows, run, answer, response)
+  local state = response and response.state or answer.status
+  if state == "PENDING" then
+    return await(flows, run, answer.processId)
+  end
+  run.data.process_id = answer.processId
+  if run.data.has_callback then
+    local traced, err = flows:trace_process(run, answer.processId)
+    if not traced then
+      return nil, err
+    end
+  end
+  return take_sold(run, answer, run.data.tokens)
+end
+
+-- In an attempt the order is sent once. That it is about to be is written down with it.
+steps.order = timely(function(flows, run, lost)
+  if lost or run.data.is_ordered then
+    return doubt(run, order_error("canceled", "unknown", LOST))
+  elseif not run.has_fresh_owners then
+    return run:go("owners") -- what was written down of them may be old
+  end
+  run.data.is_ordered, run.data.sent_at_ms = true, run:now_ms()
+  local answer, err, response = run:send("order", function(options)
+    return flows.link.orders:complete(buying.payload_of(run), options)
+  end)
+  if answer then
+    return take_answer(flows, run, answer, response)
+  end
+  run.data.is_ordered = err.outcome ~= "not_sent" or nil
+  if run.is_broken then
+    return nil, err
+  end
+  return take_failure(flows, run, err)
+end)
+
+-- --- after the order ----------------------------------------------------------------------------------------------
+
+local STILL = "the order is still being worked on"
+local ENDED_WITH_ERROR = "the service ended the order with ERROR: nothing was sold"
+
+function steps.wait(flows, run)
+  local saved, unsaved = run:save()
+  if not saved then
+    return nil, unsaved
+  end
+  local state, body, err = waiting.wait(flows, run, { process_id = run.data.process_id,
+    poll = function(process_id, options) return flows.link.orders:status(process_id, options) end })
+  if state == "COMPLETE" then
+    return take_sold(run, body, (settling.sold_by_answer(run, body)))
+  elseif state == "ERROR" then
+    return give_up(run, order_error("http", "rejected", ENDED_WITH_ERROR))
+  elseif run.is_broken or (err and err.kind == "store") then
+    return nil, err
+  end
+  local doubted, failed = doubt(run, order_error("timeout", "unknown", STILL))
+  if not doubted then
+    return nil, failed
+  end
+  return nil, run:kept_error()
+end
+
+function steps.settle(flows, run)
+  local verdict, answer, sold, err = settling.look(flows, run)
+  if err then
+    return nil, err
+  elseif verdict == "sold" or verdict == "part" then
+    run.data.is_by_owners = answer == nil
+    return take_sold(run, answer, sold)
+  elseif verdict == "unsold" then
+    return give_up(run, order_error(run.record.error and run.record.error.kind or "canceled", "rejected",
+      "not sold, by the evidence in the journal"))
+  end
+  return nil, run:kept_error()
+end
+
+-- The tokens that are still to be printed, at most as many as a call takes, all of one event: an event belongs to one
+-- organisation, and so must the tokens of a call (contract 2.7).
+local function next_batch(run)
+  local printed, batch, event = {}, {}, nil
+  for _, ticket in ipairs(run.data.tickets) do
+    printed[ticket.token] = true
+  end
+  local events = {}
+  for _, seat in ipairs(run.data.seats) do
+    events[seat.token] = seat.access_id or ""
+  end
+  for _, token in ipairs(run.data.bought) do
+    event = event or (not printed[token] and events[token] or nil)
+    if not printed[token] and events[token] == event and #batch < PRINT_LIMIT then
+      batch[#batch + 1] = token
+    end
+  end
+  return batch
+end
+
+local function print_batch(flows, run, batch)
+  local answer, err
+  for try = 1, PRINT_TRIES do
+    answer, err = run:send("print", function(options)
+      return flows.link.tickets:print({ externalOrderId = run.id, tokens = batch }, options)
+    end)
+    if answer or run.is_broken or not (err.outcome == "unknown" or err.outcome == "not_sent") or run.is_resumed then
+      break
+    elseif try < PRINT_TRIES then
+      flows:sleep(core.backoff_ms(try) or 0)
+    end
+  end
+  return answer, err
+end
+
+local function take_tickets(run, answer, batch)
+  local wanted = {}
+  for _, token in ipairs(batch) do
+    wanted[token] = { token = token }
+  end
+  for _, ticket in ipairs(type(answer.tickets) == "table" and answer.tickets or {}) do
+    if type(ticket) == "table" and wanted[ticket.token] then
+      wanted[ticket.token] = ticket
+    end
+  end
+  for _, token in ipairs(batch) do
+    table.insert(run.data.tickets, wanted[token])
+  end
+end
+
+local function unprinted(run, err)
+  local told = with(err, { kind = "partial", retryable = true,
+    message = "the order is sold, but its tickets could not be printed: " .. err.message,
+    body = { order = run.data.order, tokens = run.data.bought, tickets = run.data.tickets } })
+  told.outcome = nil
+  return told
+end
+
+function steps.print(flows, run)
+  local batch = next_batch(run)
+  while #batch > 0 do
+    local answer, err = print_batch(flows, run, batch)
+    if answer then
+      take_tickets(run, answer, batch)
+    elseif run.is_broken then
+      return nil, err
+    elseif run.data.is_by_owners and err.outcome == "rejected" then
+      -- The owners changed, and this order is not what changed them.
+      run:note("print_refused", { status = err.status, type = err.type })
+      run:go("settle", "in_doubt")
+      return nil, run:kept_error()
+    else
+      return nil, unprinted(run, err)
+    end
+    batch = next_batch(run)
+  end
+  return run:go("close")
+end
+
+-- --- the end ------------------------------------------------------------------------------------------------------
+
+local function are_all_in(tokens, list)
+  local is_in = {}
+  for _, token in ipairs(list) do
+    is_in[token] = true
+  end
+  for _, token in ipairs(tokens) do
+    if not is_in[token] then
+      return false
+    end
+  end
+  return true
+end
+
+-- A listing that was sold as a whole has ended, and is not to be taken down when the sale unlocks its seats. One that
+-- somebody carries just now stays as it is, which does no harm.
+local function end_listing(flows, run)
+  local id = run.data.external_listing_id
+  local record = run.journal:read("listing", id)
+  local is_whole = record and record.state == "done" and record.result
+    and are_all_in(record.result.tokens or {}, run.data.bought)
+  local listing = is_whole and run.journal:claim("listing", id)
+  if not listing then
+    return
+  end
+  if listing.record and listing.record.state == "done" then
+    listing:finish("sold", listing.record.result)
+  end
+  listing:release()
+  if flows.delisting then
+    flows.delisting:forget(id)
+  end
+end
+
+local function result_of(run)
+  return { id = run.id, external_listing_id = run.data.external_listing_id, process_id = run.data.process_id,
+    order = run.data.order, tokens = run.data.bought, tickets = run.data.tickets }
+end
+
+function steps.close(flows, run)
+  local result, unsold = result_of(run), #run.data.tokens - #run.data.bought
+  if unsold > 0 then
+    run:keep_error(errors.new { kind = "partial", operation = "orders.complete", retryable = false, attempts = 1,
+      message = ("%d of %d seats were sold"):format(#run.data.bought, #run.data.tokens), body = result })
+  else
+    run.record.error = nil
+  end
+  if #(run.data.locked or {}) > 0 then
+    return run:go("undo", "undoing")
+  end
+  end_listing(flows, run)
+  traces.unclaim(run, run.data.tokens)
+  return run:finish("done", result)
+end
+
+-- The seats that were to be unlocked are sold, and nobody has told that they were sold by this order.
+local function take_contradiction(run)
+  run.data.sold = nil
+  if run.data.is_ordered and not run.data.bought then
+    run:note("sold_by_the_unlock")
+    run.data.is_contradicted = true
+    return doubt(run, order_error("protocol", "unknown", "the order was refused, but its seats are sold"))
+  end
+  return true
+end
+
+-- Unlocks what was not sold of the seats that the run has locked itself.
+function steps.undo(flows, run)
+  local unlocked, err = locking.unlock(flows, run)
+  if not unlocked and err.is_sold then
+    local taken, failed = take_contradiction(run)
+    if not taken or run.record.step ~= "undo" then
+      return taken, failed
+    end
+  elseif run.is_broken then
+    return nil, err
+  elseif not unlocked then
+    run:note("undo_failed", { kind = err.kind, status = err.status })
+    run:go("undo", err.in_doubt and "in_doubt" or "undoing")
+    return nil, run.is_resumed and err or run:kept_error() or err
+  end
+  if run.data.bought then
+    return run:go("close", "running")
+  end
+  traces.unclaim(run, run.data.tokens or {})
+  return run:fail(run:kept_error())
+end
+
+-- --- a person's word ----------------------------------------------------------------------------------------------
+
+--- Decides a purchase that is in doubt.
+-- @tparam table run
+-- @tparam string as `done` or `failed`
+-- @treturn boolean true
+-- @treturn[2] nil
+-- @treturn[2] table err
+function buying.decide(run, as)
+  if run.record.step ~= "settle" then
+    return locking.decide(run, as)
+  elseif as == "done" then
+    run.data.is_by_owners = nil -- a print that is refused does not outweigh his word
+    return take_sold(run, nil, run.data.tokens)
+  end
+  return give_up(run, order_error("canceled", "rejected", "not sold, on the word of a person"))
+end
+
+-- --- what callers give --------------------------------------------------------------------------------------------
+
+-- An object, or a list that holds it alone (row 3).
+local function one(value)
+  if type(value) == "table" and value[1] ~= nil then
+    return value[2] == nil and type(value[1]) == "table" and value[1] or nil
+  end
+  return value
+end
+
+local function invalid(kind, path, rule, message)
+  return errors.validation("workflows." .. kind, { { path = path, rule = rule, message = message } }, "not_sent")
+end
+
+--- The payload of the order of a run.
+-- @tparam table run
+-- @treturn table
+function buying.payload_of(run)
+  local request, listing = run.request, run.request.listing
+  if not listing then
+    listing = { externalListingId = request.external_listing_id, externalOrderId = run.id,
+      totalPrice = locking.total_price(request, #run.data.seats), totalFees = request.total_fees, tokens = {} }
+    for i, seat in ipairs(run.data.seats) do
+      listing.tokens[i] = { token = seat.token, individualPrice = request.price }
+    end
+  end
+  return { listing = listing, buyer = request.buyer, settlement = request.settlement }
+end
+
+local function check_order(flows, kind, payload)
+  local ok, violations = core.check("orders.complete", payload, { shapes = flows.shapes })
+  if not ok then
+    return nil, errors.validation("workflows." .. kind, violations, "not_sent")
+  end
+  return true
+end
+
+local buy_rules = {
+  listing = { check.a_table, required = true }, buyer = { check.a_table, required = true },
+  settlement = { check.a_table, required = true },
+}
+
+local function tokens_of_listing(listing)
+  local tokens, seen = {}, {}
+  for i, row in ipairs(type(listing.tokens) == "table" and listing.tokens or {}) do
+    if seen[row.token] then
+      return nil, invalid("buy", ("/listing/tokens/%d/token"):format(i - 1), "unique", "is there already")
+    end
+    tokens[i], seen[row.token] = row.token, true
+  end
+  if #tokens == 0 then
+    return nil, invalid("buy", "/listing/tokens", "required", "must hold the seats that are sold")
+  end
+  return tokens
+end
+
+local function begin_buy(flows, input, level)
+  local request = check.read(input, buy_rules, "workflows.buy", level + 1)
+  local ok, err = check_order(flows, "buy", { listing = request.listing, buyer = request.buyer,
+    settlement = request.settlement })
+  if not ok then
+    return nil, err
+  end
+  local listing, settlement = one(request.listing), one(request.settlement)
+  if not listing then
+    return nil, invalid("buy", "/listing", "one", "must be a single listing: a purchase has one external order id")
+  end
+  local tokens
+  tokens, err = tokens_of_listing(listing)
+  if not tokens then
+    return nil, err
+  end
+  return listing.externalOrderId, request, "owners", { tokens = tokens, external_listing_id = listing.externalListingId,
+    has_callback = type(settlement) == "table" and settlement.asyncCallbackUrl ~= nil }
+end
+
+local own_rules = {
+  external_order_id = { check.text, required = true }, buyer = { check.a_table, required = true },
+  settlement = { check.a_table, required = true },
+  total_fees = { function(value) return type(value) == "number" and value >= 0, "a number, at least 0" end },
+}
+
+local function begin_fulfil(flows, input, level)
+  local own, rest = {}, {}
+  for name, value in pairs(input) do
+    (own_rules[name] and own or rest)[name] = value
+  end
+  own = check.read(own, own_rules, "workflows.fulfil", level + 1)
+  local id, request, first = selling.begin(flows, rest, level + 1)
+  if not id then
+    return nil, request
+  elseif request.keep_partial then
+    return nil, invalid("fulfil", "/keep_partial", "unknown", "does not go with a sale: it is all or nothing")
+  end
+  for name, value in pairs(own) do
+    request[name] = value
+  end
+  local settlement = one(own.settlement)
+  local ok, err = check_order(flows, "fulfil", { buyer = own.buyer, settlement = own.settlement, listing = {
+    externalListingId = id, externalOrderId = own.external_order_id, tokens = { { token = "x" } } } })
+  if not ok then
+    return nil, err
+  end
+  return own.external_order_id, request, first, { external_listing_id = id,
+    has_callback = type(settlement) == "table" and settlement.asyncCallbackUrl ~= nil }
+end
+
+-- A purchase that was ended as not sold by its evidence is opened again by a callback that came meanwhile.
+local function look_again(run)
+  local is_late = run.record.state == "failed" and run.data.is_doubtful and settling.came_late(run)
+  if is_late then
+    run:note("callback_came", {})
+    run:reopen("settle", "in_doubt")
+  end
+  return is_late == true
+end
+
+-- Beside what is in doubt a person decides what becomes of tickets that cannot be printed.
+local function is_decidable(record)
+  return record.step == "print"
+end
+
+-- Where no order left in this attempt, another one may be sent.
+local function starts_anew(record)
+  return not record.data.is_ordered
+end
+
+--- The kinds of runs, for `paciolan.workflow.flows`.
+buying.buy = { name = "buy", space = "order", pivot = "order", begin = begin_buy, steps = steps,
+  tell = telling.purchase, starts_anew = starts_anew, decide = buying.decide, is_decidable = is_decidable,
+  look_again = look_again }
+buying.fulfil = { name = "fulfil", space = "order", pivot = "order", begin = begin_fulfil, steps = steps,
+  tell = telling.purchase, starts_anew = starts_anew, decide = buying.decide, is_decidable = is_decidable,
+  look_again = look_again }
+
+return buying

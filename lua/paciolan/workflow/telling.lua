@@ -1,0 +1,121 @@
+--- Runs in words, for people. No word of it names a person, a token or a secret; ids and times it does name.
+-- @module paciolan.workflow.telling
+local telling = {}
+
+--- A time as it is written in journals and told to people.
+-- @tparam number ms unix milliseconds
+-- @treturn string such as `2026-11-22T14:03:05Z`
+function telling.time(ms)
+  return os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(ms / 1000))
+end
+
+-- "2 seats".
+local function count(list)
+  local number = type(list) == "table" and #list or 0
+  return ("%d seat%s"):format(number, number == 1 and "" or "s")
+end
+
+local function last_step(record, name)
+  for i = #record.steps, 1, -1 do
+    if record.steps[i].name == name then
+      return record.steps[i]
+    end
+  end
+end
+
+--- Why it stopped where it stands: the latest answer that was a failure.
+-- @tparam table record
+-- @treturn string empty when there is none, else it begins with a space
+function telling.trouble(record)
+  local entry = record.steps[#record.steps]
+  if not entry or entry.state ~= "failed" then
+    return ""
+  end
+  local status = entry.status and (" (HTTP %d)"):format(entry.status) or ""
+  local kind = entry.kind or "an error"
+  return (" The latest try, at %s, failed with %s%s."):format(telling.time(entry.at_ms), kind, status)
+end
+
+local function of_purchase(record)
+  local listing, seats = record.data.external_listing_id, record.data.tokens or record.data.seats
+  return seats and ("%s of listing %s"):format(count(seats), listing) or ("for listing %s"):format(listing)
+end
+
+-- Was the latest step sent, and has nobody written down what came of it?
+local function is_under_way(record)
+  local entry = record.steps[#record.steps]
+  return entry ~= nil and entry.state == "sending" and entry.name == record.step
+end
+
+local function evidence_of(record)
+  local words = {
+    owners_unchanged = "the owners of the seats were unchanged", owners_changed = "all seats have another owner",
+    some_owners_changed = "some seats have another owner", owners_untold = "the service does not tell all owners",
+    owners_unread = "the owners could not be read", print_refused = "the tickets were refused for this order",
+    poll_failed = "the process could not be asked for", seat_message = "a message about a seat came",
+    sold_by_the_unlock = "the unlock of the seats was refused, because they are sold",
+  }
+  local latest
+  for _, entry in ipairs(record.evidence) do
+    if words[entry.what] and (not latest or entry.last_ms >= latest.last_ms) then
+      latest = entry
+    end
+  end
+  return latest and ((" At %s %s."):format(telling.time(latest.last_ms), words[latest.what])) or ""
+end
+
+local function doubt(record)
+  local sent_ms = record.data.sent_at_ms or record.updated_ms
+  if record.data.process_id then
+    return ("The order was sent at %s and the service works on it as process %s.%s Its end is asked for by resume and "
+      .. "settle."):format(telling.time(sent_ms), record.data.process_id, evidence_of(record))
+  end
+  return ("The order was sent at %s, and its answer is missing: nobody can say yet whether it was sold.%s It is not "
+    .. "sent again; resume and settle look for evidence."):format(telling.time(sent_ms), evidence_of(record))
+end
+
+local function of_order(record)
+  local entry = last_step(record, "order")
+  if is_under_way(record) then
+    return ("The order was being sent at %s, and its answer is not written down."):format(telling.time(entry.at_ms))
+  elseif record.data.is_ordered then
+    return ("The order was sent at %s, and what came of it is still to be worked off."):format(
+      telling.time(record.data.sent_at_ms))
+  end
+  return "The order is about to be sent."
+end
+
+local ENDS = { done = "Sold, and the tickets are printed.", failed = "Not sold." }
+
+local PURCHASE = {
+  seats = "The seats of the listing are being read; nothing was sent that changes anything.",
+  lock = "The seats are being locked; the order was not sent.",
+  owners = "The owners of the seats are being read; the order was not sent.",
+  wait = "The order is being worked on by the service.",
+  print = "Sold; the tickets are being printed.",
+  close = "Sold and printed; only the journal has to be closed.",
+  undo = "Not sold; what was locked for it is being unlocked.",
+}
+
+--- A purchase.
+-- @tparam table record
+-- @treturn string
+function telling.purchase(record)
+  local head = ("Order %s, %s: "):format(record.id, of_purchase(record))
+  if record.ended_ms then
+    return head .. (record.state == "done" and record.error and "A part was sold and printed." or ENDS[record.state])
+  elseif record.state == "in_doubt" and record.step == "settle" then
+    return head .. doubt(record)
+  elseif record.step == "undo" and record.data.bought then
+    return head .. "A part was sold; the seats that were not are being unlocked." .. telling.trouble(record)
+  elseif record.step == "order" then
+    return head .. of_order(record)
+  end
+  local words = PURCHASE[record.step] or ("It stands at step %s."):format(record.step)
+  if record.step == "wait" and record.data.process_id then
+    words = ("The order is being worked on by the service as process %s."):format(record.data.process_id)
+  end
+  return head .. words .. telling.trouble(record)
+end
+
+return telling

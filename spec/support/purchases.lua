@@ -1,0 +1,198 @@
+--- Purchases for specs of workflows: a sandbox, a store and a link, while time passes only where somebody sleeps.
+--
+--     local desk = require("support.purchases").open()
+--     local flows, input, tokens = desk:flows(), desk:input(2)
+--     desk:fault("reset=after")
+--     flows:buy(input)
+--     desk:close()
+local core = require("paciolan.core")
+local curl = require("paciolan.transport.curl")
+local market = require("support.market")
+local memory = require("paciolan.store.memory")
+local virtual = require("support.clock")
+
+local purchases = {}
+
+local Desk = {}
+Desk.__index = Desk
+
+-- What is personal in the input of a purchase, as it may stand in a journal.
+local PERSONAL = { "Tony", "Stark", "stark.example" }
+
+-- Nobody waits in fact. `on_sleep(ms)` is called before each pause, `on_send(method, path)` before each request and
+-- `on_answer(method, path)` behind it; what they raise ends the call as the end of the process would.
+local function transport_of(self)
+  local inner, transport = curl.new(), {}
+  local function tell(hook, request)
+    if hook then
+      hook(request.method, request.url:match("^%a+://[^/]+(/[^?]*)"))
+    end
+  end
+  function transport.send(_, request)
+    tell(self.on_send, request)
+    local answer, failure = inner:send(request)
+    tell(self.on_answer, request)
+    return answer, failure
+  end
+  function transport.sleep(_, ms)
+    local hook = self.on_sleep
+    if hook then
+      hook(ms)
+    end
+    self.clock:sleep(ms)
+  end
+  function transport.close()
+    inner:close()
+  end
+  return transport
+end
+
+--- Starts a sandbox, stops the time and makes an empty store and a link.
+-- @tparam ?table options of the sandbox
+-- @tparam ?table client_options
+-- @treturn table desk with `clock`, `place` (a market), `link`, `store`, `events`
+function purchases.open(options, client_options)
+  local self = setmetatable({ _next = 0, events = {} }, Desk)
+  local sandbox_options = { token_lifetime_s = 100000000 }
+  for name, value in pairs(options or {}) do
+    sandbox_options[name] = value
+  end
+  self.clock = virtual.start()
+  local settings = { transport = transport_of(self), on_event = function(event)
+    self.events[#self.events + 1] = event
+  end }
+  for name, value in pairs(client_options or {}) do
+    settings[name] = value
+  end
+  self.place = market.open(sandbox_options, settings)
+  self.link = self.place.link
+  self:renew_store()
+  return self
+end
+
+--- Begins with an empty store in memory, whose clock is that of the desk.
+function Desk:renew_store()
+  self.store = memory.new({ now_ms = function() return core.now_ms() end })
+end
+
+--- Ends it all; time goes on.
+function Desk:close()
+  self.place:close()
+  self.clock:stop()
+end
+
+--- Workflows on the store of the desk, as another process would make them.
+-- @tparam ?table more options to add or replace
+-- @treturn table
+function Desk:flows(more)
+  local options = { store = self.store, poll = { first_ms = 2000, max_ms = 30000, deadline_ms = 120000 },
+    now_ms = function() return core.now_ms() end }
+  for name, value in pairs(more or {}) do
+    options[name] = value
+  end
+  return self.link:workflows(options)
+end
+
+--- The input of a purchase of seats that were locked for it just now.
+-- @tparam number|table count or the tokens
+-- @treturn table
+-- @treturn table tokens
+-- @treturn string id of the order
+function Desk:input(count)
+  self._next = self._next + 1
+  local tokens = type(count) == "table" and count or self.place:tokens(count)
+  local order_id = ("O-%d"):format(self._next)
+  for i = 1, #tokens, 100 do
+    local batch = {}
+    for at = i, math.min(i + 99, #tokens) do
+      batch[#batch + 1] = tokens[at]
+    end
+    assert(self.link.tickets:lock(market.lock_payload(batch, "L-" .. order_id)))
+  end
+  return market.order_payload(tokens, "L-" .. order_id, order_id), tokens, order_id
+end
+
+--- Lets the next call of an operation meet a fault.
+-- @tparam string fault
+-- @tparam[opt="orders.complete"] string operation
+-- @tparam[opt=1] number count
+function Desk:fault(fault, operation, count)
+  local body, status = self.place.box:control("POST", "/_sandbox/faults",
+    { fault = fault, operation = operation or "orders.complete", count = count or 1 })
+  assert(status == 200, body.error and body.error.developerMessage)
+end
+
+--- No fault waits any more, and nothing is called.
+function Desk:calm()
+  self.on_sleep, self.on_send, self.on_answer = nil, nil, nil
+  self.place.box:control("DELETE", "/_sandbox/faults")
+end
+
+--- Changes options of the running sandbox.
+-- @tparam table changes
+function Desk:options(changes)
+  self.place.box:control("POST", "/_sandbox/options", changes)
+end
+
+--- The sandbox's clock goes forward; work that is PENDING may end by it.
+-- @tparam number seconds
+function Desk:advance_service(seconds)
+  self.place.box:control("POST", "/_sandbox/clock", { advance_s = seconds })
+end
+
+--- How often an operation reached the service.
+-- @tparam[opt="orders.complete"] string operation
+-- @treturn number
+function Desk:count(operation)
+  return #self.place:requests(operation or "orders.complete")
+end
+
+--- The orders of an id in the sandbox's ledger, refused ones too.
+-- @tparam string id
+-- @treturn table
+function Desk:orders(id)
+  local list = {}
+  for _, order in ipairs(self.place:ledger().orders) do
+    list[#list + 1] = order.externalOrderId == id and order or nil
+  end
+  return list
+end
+
+--- The state of each seat in one word, when it is the same of all; else `mixed`.
+-- @tparam table tokens
+-- @treturn string
+function Desk:state(tokens)
+  local world, state = self.place:world(), nil
+  for _, token in ipairs(tokens) do
+    if state and state ~= world[token].state then
+      return "mixed"
+    end
+    state = world[token].state
+  end
+  return state
+end
+
+--- Everything that the store holds under a prefix, as one text.
+-- @tparam[opt=""] string prefix
+-- @treturn string
+function Desk:dump(prefix)
+  local texts = {}
+  for _, pair in ipairs(assert(self.store:list(prefix or ""))) do
+    texts[#texts + 1] = pair[1] .. " " .. pair[2]
+  end
+  return table.concat(texts, "\n")
+end
+
+--- The first piece of personal data of a purchase in a text.
+-- @tparam string text
+-- @treturn ?string
+function purchases.personal_in(text)
+  for _, word in ipairs(PERSONAL) do
+    if text:find(word, 1, true) then
+      return word
+    end
+  end
+  return nil
+end
+
+return purchases
