@@ -60,7 +60,7 @@ PKGS     = $(foreach m,$(MODULES),$(PKG_$(m)))
 PRESENT  = core $(foreach m,$(OPTIONAL),$(if $(shell $(PKG_CONFIG) --exists $(PKG_$(m)) && echo yes),$(m)))
 ABSENT   = $(filter-out $(PRESENT),$(OPTIONAL))
 
-.PHONY: all help deps deps-build deps-test deps-check env demo bench test check fuzz unit-build install rock \
+.PHONY: all help deps deps-build deps-test deps-check env demo bench test check fuzz torture unit-build install rock \
         rock-install format format-check reference docs clean
 .DEFAULT_GOAL := all
 
@@ -135,6 +135,16 @@ check: deps-check ## strict builds, linters, sanitizers, fuzzers, valgrind; ends
 fuzz: deps-check ## run each fuzzer for a minute: make fuzz FUZZ_SECONDS=60
 	@$(MAKE) --no-print-directory -s fuzz-build
 	@fuzz/run "$(B)/fuzz" -max_total_time=$(FUZZ_SECONDS) $(FUZZERS)
+
+# The seed of a run that fails repeats it. FIRST and LAST name the slots of a part of it.
+RUNS  ?= 10000
+SEED  ?= 1
+STORE ?= sqlite
+torture: deps-test ## kill workflows at random: make torture RUNS=10000 SEED=1 STORE=sqlite|redis
+	@$(MAKE) --no-print-directory -s all
+	@eval "$$($(MAKE) -s --no-print-directory env ABI=$(ABI))" && LUA_PATH="$(CURDIR)/spec/?.lua;$$LUA_PATH" \
+	  PACIOLAN_LUA="$(LUA_$(ABI))" $(LUA_$(ABI)) spec/support/torture_main.lua "$(RUNS)" "$(SEED)" "$(STORE)" \
+	  "$(FIRST)" "$(LAST)"
 
 # ---- Installing ---------------------------------------------------------------------------------------------------------
 INST_LIBDIR ?= $(PREFIX)/lib/lua/$(VER_$(ABI))

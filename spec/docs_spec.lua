@@ -541,6 +541,56 @@ describe("the names in the documents", function()
     assert.same(sorted_keys(reasons), sorted_keys(first_column(section_of("docs/messages.md", "Reasons"))))
   end)
 
+  it("are all options of the workflows, with their defaults", function()
+    local ok, message = pcall(link.workflows, link, { no_such_option = true })
+    assert.is_false(ok)
+    local section = section_of("docs/workflows.md", "Options of the workflows")
+    assert.same(sorted_keys(names_in(message)), sorted_keys(first_column(section)))
+    local known = read("lua/paciolan/workflow/flows.lua"):match("\nlocal SETTINGS = (%b{})")
+    local count = 0
+    for name, value in known:gmatch("([%l_]+) = { [%w_()]+, default = ([%d%s*]+) }") do
+      count = count + 1
+      local product = 1
+      for factor in value:gmatch("%d+") do
+        product = product * tonumber(factor)
+      end
+      assert.truthy(section:find(("| `%s` | %d |"):format(name, product), 1, true), name)
+    end
+    assert.equal(3, count)
+  end)
+
+  it("are what the workflows take", function()
+    local flows = link:workflows { store = paciolan.store.memory() }
+    local sections = { sell = "Sell", delist = "Delist", buy = "Buy", transfer = "Transfer",
+      cancel_transfer = "Cancel a transfer", settle = "Settle" }
+    for method, heading in pairs(sections) do
+      local first = method == "settle" and "O-1" or { no_such_option = true }
+      local ok, message = pcall(flows[method], flows, first, { no_such_option = true })
+      assert.is_false(ok)
+      local known, shown = names_in(message), first_column(section_of("docs/workflows.md", heading))
+      known.again, shown.again = nil, nil -- which every method that makes a run takes
+      for name in pairs(known) do
+        assert.is_true(shown[name] == true, ("%s: %s"):format(heading, name))
+      end
+    end
+  end)
+
+  it("are all words of evidence", function()
+    local section, noted = first_column(section_of("docs/workflows.md", "The unknown purchase")), {}
+    local code = ""
+    for _, path in ipairs(list_files("ls lua/paciolan/workflow/*.lua")) do
+      code = code .. read(path)
+    end
+    for word in code:gmatch("run:note%(\"([%l_]+)\"") do
+      noted[#noted + 1] = not section[word] and word or nil
+    end
+    assert.same({}, noted)
+    section.what = nil
+    for word in pairs(section) do
+      assert.truthy(code:find('"' .. word .. '"', 1, true), word)
+    end
+  end)
+
   it("are the examples that exist", function()
     local found = set_of(list_files("cd examples && ls *.lua"))
     assert.same(sorted_keys(found), sorted_keys(first_column(read("examples/README.md"))))

@@ -6,6 +6,26 @@ local socket = require("socket")
 
 -- What the output holds, in this order, as patterns.
 local EXPECTED = {
+  ["broker_barcodes.lua"] = {
+    "http://127%.0%.0%.1:%d+", "\nL%-1 is up: 2 seats, %$160%.00 in all\n",
+    "\nO%-2 is sold: 2 tickets of listing L%-2\n", "\n  seats +done\n", "\n  lock +done\n", "\n  owners +done\n",
+    "\n  order +done\n", "\n  print +done\n", "\nO%-3 is refused: HTTP 422; its run is failed\n",
+    "its seats are unlocked again; unfinished runs: 0\n",
+  },
+  ["buy_and_print.lua"] = {
+    "http://127%.0%.0%.1:%d+", "\nO%-1 is sold: 2 tickets, [^\n]*\n  evidence: poll\n",
+    "\nO%-2 is sold: 4 tickets, [^\n]*\n  evidence: owners_changed\n", "\nO%-3 is in_doubt: network, unknown\n",
+    "\n  Order O%-3, 3 seats of listing L%-3:\n",
+    "its answer is missing:\n  nobody can say yet whether it was sold%.\n",
+    "the owners of the seats were unchanged%.\n", "\nsettled at once: still in doubt",
+    "\nsettled sixteen minutes later: not sold\n", "\nO%-3 is sold: 3 tickets", "in the ledger of the service: 3\n",
+  },
+  ["delist_on_unlock.lua"] = {
+    "http://127%.0%.0%.1:%d+", "signed by Amazon\n", "\nL%-1 is up with 2 seats; [^\n]*:\n",
+    "  row 1, seat 1 was unlocked: L%-1 comes down\n", "  its run is delisted\n",
+    "\nO%-2 is in_doubt: the order is still being worked on\n", "\nan hour later it is sold",
+    "  row 1, seat 1 was unlocked: L%-2 comes down\n", "\nthe callback came; resume says: done\n",
+  },
   ["first_sale.lua"] = {
     "http://127%.0%.0%.1:%d+", "nothing leaves this machine",
     "\n 1  authorise [^\n]* UTC\n", "\n 2  events [^\n]*Football Game 1",
@@ -24,16 +44,36 @@ local EXPECTED = {
     "\n14  expired token  HTTP 401 → token renewed → HTTP 200: 2 attempts",
     "Every step went as told%.\n", "docs/guide%.md", "bin/paciolan sandbox",
   },
+  ["nightly_resume.lua"] = {
+    "http://127%.0%.0%.1:%d+", "\na worker was killed", "in words:\n  Order O%-1, 2 seats of listing L%-1:\n",
+    "  The order was being sent at %S+Z, and its answer is not written down%.\n", "\nthe job, at once:",
+    "\n  fulfil O%-1, since %S+: somebody carries it\n  exit code 0\n", "\nthe job, in the night:\n",
+    "  fulfil O%-1, since %S+: done\n  exit code 0\n", "\nO%-1 has 2 tickets; [^\n]*service: 1\n",
+    "\n  transfer T%-1, since %S+: in_doubt\n", "    look at it: Transfer T%-1:\n",
+    "otherwise a person has to look%.\n  exit code 1\n", "then the job again:\n  exit code 0\n",
+  },
   ["receive_messages.lua"] = {
     "http://127%.0%.0%.1:%d+", "signed by Amazon:\n  answered: confirmed\n",
     "L%-1 is up with 2 seats; [^\n]* locked:\n  answered: done\n", "comes twice:\n",
     "seat 1/1 was unlocked: L%-1 comes down\n", "  answered: duplicate\n", "forges a message:\n",
     "  answered: bad_signature\n", "listings taken down: 1, still up: 0\n",
   },
+  ["sell_listing.lua"] = {
+    "http://127%.0%.0%.1:%d+", "\n  ES:9 row 1, seat 1\n  ES:9 row 1, seat 2\n",
+    "L%-1 is up: 2 seats, %$120%.00 in all\n", "\nasked for again: [^\n]*nothing was sent\n",
+    "\nanother price under the same id: [^\n]*started with something else\n",
+    "\nL%-1 is down; unfinished runs: 0\n",
+  },
   ["shared_tokens.lua"] = {
     "http://127%.0%.0%.1:%d+", "logged in: paciolan%.token %(Bearer, until [^\n]*%)\n", "4 processes go on:\n",
     "process 1: 8 of 8 calls\n", "process 2: 8 of 8 calls\n", "process 3: 8 of 8 calls\n",
     "process 4: 8 of 8 calls\n", "token calls: 1 exchange, 1 refresh, 0 refused\n",
+  },
+  ["transfer_tickets.lua"] = {
+    "http://127%.0%.0%.1:%d+", "\nO%-1 is sold: 2 tickets, of patron %d+\n",
+    "\nT%-1: PENDING, offered, accepted; the ticket belongs to patron %d+\n", "\nT%-2: offered, and waits",
+    "\nT%-2: cancelled; patron %d+ keeps the ticket\n", "\nT%-1 cannot be cancelled any more: [^\n]*400",
+    "\ntransfers in the ledger of the service: 2\n",
   },
 }
 
