@@ -111,7 +111,7 @@ demo: deps-build ## sell, print and transfer tickets against the sandbox
 
 bench: deps-test ## time a check, an encoding, a call, calls side by side, the stores, and a receipt, on both Luas
 	@$(MAKE) --no-print-directory all
-	@for program in payload call concurrent store receive; do $(foreach abi,$(ABIS), \
+	@for program in payload call concurrent store receive workflow; do $(foreach abi,$(ABIS), \
 	  ( eval "$$($(MAKE) -s --no-print-directory env ABI=$(abi))" && \
 	    LUA_PATH="$(CURDIR)/bench/?.lua;$$LUA_PATH" $(LUA_$(abi)) bench/$$program.lua ) || exit 1;) \
 	done

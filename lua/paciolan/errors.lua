@@ -73,6 +73,21 @@ function errors.dress(value, copy)
   return copy
 end
 
+--- A copy of an error that says something else as well.
+-- @tparam table err
+-- @tparam table changes fields to set
+-- @treturn table the copy
+function errors.with(err, changes)
+  local copy = {}
+  for name, value in pairs(err) do
+    copy[name] = value
+  end
+  for name, value in pairs(changes) do
+    copy[name] = value
+  end
+  return errors.new(copy)
+end
+
 -- "/listing/tokens/10" sorts behind "/listing/tokens/9". Filled up as text: a field name may end in more digits than
 -- a number holds.
 local function sort_key(problem)

@@ -30,6 +30,7 @@ local KILLED = 137 -- 128 and the number of SIGKILL, as a shell says it
 local LONG_S = 10 * 365 * 86400
 local LEAST_TIMEOUT_MS = 150
 local REDIS_RESTART_S = 2
+local REDELIVERY_TRIES = 100 -- a Redis that is being restarted must not cost a callback
 local LAST_PASSES = 6
 local PATIENCE_S = 30
 local STUCK_AFTER = 60 -- processes that bring nothing forward
@@ -115,7 +116,7 @@ local function prepare(self, options)
   local size = plan.size(options.runs)
   self.folder, self.process, self.offset_ms, self.began = folder.make(), 1, 0, socket.gettime()
   self.box = sandboxes.start { seed = "torture-" .. options.seed, extra_seats = size.seats,
-    token_lifetime_s = LONG_S, redelivery_ms = 100 }
+    token_lifetime_s = LONG_S, redelivery_ms = 100, redelivery_tries = REDELIVERY_TRIES }
   local link = paciolan.new(self.box:client_options())
   local timeout_ms, token = measure(link), assert(link.auth:token())
   link:close()
@@ -131,7 +132,7 @@ local function prepare(self, options)
     access_token = token.accessToken, access_id = EVENT, listings = largest_first(world), driver = own_pid(),
     receiver_port = port, receiver_url = url, callback_path = "/callbacks/of-the-torture-run",
     callback_url = url .. "/callbacks/of-the-torture-run",
-    nowhere_url = ("http://127.0.0.1:%d/nobody"):format(peers.unused_port()) }
+    nowhere_url = url .. "/nobody" } -- where nothing without a password is taken
   write_seats(self, world)
   open_store(self, options.store)
   files.write(self.folder .. "/offset", "0")

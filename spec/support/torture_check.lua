@@ -102,7 +102,10 @@ local function check_order(self, id)
     check_done(self, entry, orders)
   elseif entry.state == "in_doubt" then
     check_doubt(self, entry)
-    self:count("in doubt", entry.kind .. (#complete_of(orders) > 0 and ", sold" or ", not sold"))
+    self:count("in doubt", entry.kind)
+    if #complete_of(orders) > 0 then -- the owners of its seats, which can be read, say so
+      self:violate(id, "sold, and still in doubt")
+    end
   else
     self:violate(id, "it has not ended")
   end
@@ -178,7 +181,7 @@ local function check_transfer(self, id)
   elseif entry.state == "in_doubt" then
     check_doubt(self, entry)
     self:count("in doubt", "transfer" .. (#made > 0 and ", made" or ", not made"))
-  elseif not (entry.step == "accept" or entry.step == "cancel") then
+  else
     self:violate(id, "it has not ended")
   end
 end
@@ -200,7 +203,7 @@ local ID_OF = { sell = "L-", delist = "L-", buy = "O-", fulfil = "O-", transfer 
 local MAY_BE = {
   sell = { done = true, delisted = true, sold = true }, delist = { delisted = true },
   buy = { done = true }, fulfil = { done = true },
-  transfer = { done = true, canceled = true, undoing = true }, cancel = { canceled = true },
+  transfer = { done = true, canceled = true }, cancel = { canceled = true },
 }
 
 local function check_told(self, line)

@@ -96,7 +96,10 @@ local function purchase(settings, size, slot)
   elseif position == 5 and percent(draw, 30) then
     entry.how, entry.rival_of = draw:pick(RIVALS), slot - 1
     entry.seats = plan.slot(settings, size, slot - 1).seats
-  elseif entry.is_late then
+  end
+  -- What takes longer than anybody waits for it is made good by its callback, and by nothing else.
+  entry.is_late = entry.is_late and not (big or account or entry.rival_of)
+  if entry.is_late then
     entry.has_callback, entry.goes_nowhere, entry.is_raided = true, false, false
   end
   return entry

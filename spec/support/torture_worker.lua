@@ -446,7 +446,9 @@ end
 -- The slot to go on with, and the one that was interrupted, if any.
 local function where_it_stopped()
   local begun, ended, file = 0, 0, assert(io.open(FOLDER .. "/told", "rb"))
-  file:seek("set", math.max(0, file:seek("end") - TAIL_BYTES))
+  if file:seek("set", math.max(0, file:seek("end") - TAIL_BYTES)) > 0 then
+    file:read("*l") -- the rest of a line
+  end
   for line in file:lines() do
     local what, slot = line:match('"what":"(%a+)"'), tonumber(line:match('"slot":(%d+)'))
     begun = what == "begin" and math.max(begun, slot) or begun

@@ -4,23 +4,17 @@
 -- From the order on a run only goes forward. It is sent once: when its answer is missing the run is in doubt, and
 -- `paciolan.workflow.settling` finds out.
 -- @module paciolan.workflow.buying
-local check = require "paciolan.options"
-local core = require "paciolan.core"
 local errors = require "paciolan.errors"
 local locking = require "paciolan.workflow.locking"
+local printing = require "paciolan.workflow.printing"
+local purchases = require "paciolan.workflow.purchases"
 local seats = require "paciolan.workflow.seats"
-local selling = require "paciolan.workflow.selling"
 local settling = require "paciolan.workflow.settling"
 local telling = require "paciolan.workflow.telling"
 local traces = require "paciolan.workflow.traces"
 local waiting = require "paciolan.workflow.waiting"
 
 local buying = {}
-
--- A ticket that was not printed is asked for again, by nobody else than this file.
-local PRINT_TRIES = 3
--- Contract 2.7.
-local PRINT_LIMIT = 30
 
 local steps = {}
 
@@ -29,17 +23,6 @@ local steps = {}
 local function order_error(kind, outcome, message)
   return errors.new { kind = kind, operation = "orders.complete", outcome = outcome, attempts = 0,
     retryable = outcome == "not_sent", message = message }
-end
-
-local function with(err, changes)
-  local copy = {}
-  for name, value in pairs(err) do
-    copy[name] = value
-  end
-  for name, value in pairs(changes) do
-    copy[name] = value
-  end
-  return errors.new(copy)
 end
 
 -- --- ends ---------------------------------------------------------------------------------------------------------
@@ -58,7 +41,7 @@ end
 -- Nobody knows whether it was sold. From now on callbacks and messages about its seats find the run.
 local function doubt(run, err)
   run:forget_request()
-  run:keep_error(with(err, { outcome = "unknown", retryable = false }))
+  run:keep_error(errors.with(err, { outcome = "unknown", retryable = false }))
   run.data.is_doubtful = true
   run:go("settle", "in_doubt")
   for _, token in ipairs(run.data.tokens) do
@@ -122,7 +105,7 @@ local function stop_before(run, err)
   if run.is_broken or err.kind == "store" or run.is_resumed and err.retryable then
     return nil, err
   end
-  return give_up(run, with(err, { outcome = "not_sent", body = err.body }))
+  return give_up(run, errors.with(err, { outcome = "not_sent", body = err.body }))
 end
 
 steps.seats = timely(function(flows, run, lost)
@@ -257,7 +240,7 @@ steps.order = timely(function(flows, run, lost)
   end
   run.data.is_ordered, run.data.sent_at_ms = true, run:now_ms()
   local answer, err, response = run:send("order", function(options)
-    return flows.link.orders:complete(buying.payload_of(run), options)
+    return flows.link.orders:complete(purchases.payload_of(run), options)
   end)
   if answer then
     return take_answer(flows, run, answer, response)
@@ -309,83 +292,17 @@ function steps.settle(flows, run)
   return nil, run:kept_error()
 end
 
--- The tokens that are still to be printed, at most as many as a call takes, all of one event: an event belongs to one
--- organisation, and so must the tokens of a call (contract 2.7).
-local function next_batch(run)
-  local printed, batch, event = {}, {}, nil
-  for _, ticket in ipairs(run.data.tickets) do
-    printed[ticket.token] = true
-  end
-  local events = {}
-  for _, seat in ipairs(run.data.seats) do
-    events[seat.token] = seat.access_id or ""
-  end
-  for _, token in ipairs(run.data.bought) do
-    event = event or (not printed[token] and events[token] or nil)
-    if not printed[token] and events[token] == event and #batch < PRINT_LIMIT then
-      batch[#batch + 1] = token
-    end
-  end
-  return batch
-end
-
-local function print_batch(flows, run, batch)
-  local answer, err
-  for try = 1, PRINT_TRIES do
-    answer, err = run:send("print", function(options)
-      return flows.link.tickets:print({ externalOrderId = run.id, tokens = batch }, options)
-    end)
-    if answer or run.is_broken or not (err.outcome == "unknown" or err.outcome == "not_sent") or run.is_resumed then
-      break
-    elseif try < PRINT_TRIES then
-      flows:sleep(core.backoff_ms(try) or 0)
-    end
-  end
-  return answer, err
-end
-
-local function take_tickets(run, answer, batch)
-  local wanted = {}
-  for _, token in ipairs(batch) do
-    wanted[token] = { token = token }
-  end
-  for _, ticket in ipairs(type(answer.tickets) == "table" and answer.tickets or {}) do
-    if type(ticket) == "table" and wanted[ticket.token] then
-      wanted[ticket.token] = ticket
-    end
-  end
-  for _, token in ipairs(batch) do
-    table.insert(run.data.tickets, wanted[token])
-  end
-end
-
-local function unprinted(run, err)
-  local told = with(err, { kind = "partial", retryable = true,
-    message = "the order is sold, but its tickets could not be printed: " .. err.message,
-    body = { order = run.data.order, tokens = run.data.bought, tickets = run.data.tickets } })
-  told.outcome = nil
-  return told
-end
-
 function steps.print(flows, run)
-  local batch = next_batch(run)
-  while #batch > 0 do
-    local answer, err = print_batch(flows, run, batch)
-    if answer then
-      take_tickets(run, answer, batch)
-    elseif run.is_broken then
-      return nil, err
-    elseif run.data.is_by_owners and err.outcome == "rejected" then
-      -- The owners changed, and this order is not what changed them.
-      run:note("print_refused", { status = err.status, type = err.type })
-      run:go("settle", "in_doubt")
-      return nil, run:kept_error()
-    else
-      return nil, unprinted(run, err)
-    end
-    batch = next_batch(run)
+  local printed, err, is_refused = printing.print(flows, run)
+  if printed then
+    return run:go("close")
+  elseif is_refused and run.data.is_by_owners then
+    -- The owners changed, and this order is not what changed them.
+    run:note("print_refused", { status = err.status, type = err.type })
+    run:go("settle", "in_doubt")
+    return nil, run:kept_error()
   end
-  return run:go("close")
+  return nil, err
 end
 
 -- --- the end ------------------------------------------------------------------------------------------------------
@@ -495,113 +412,6 @@ function buying.decide(run, as)
   return give_up(run, order_error("canceled", "rejected", "not sold, on the word of a person"))
 end
 
--- --- what callers give --------------------------------------------------------------------------------------------
-
--- An object, or a list that holds it alone (row 3).
-local function one(value)
-  if type(value) == "table" and value[1] ~= nil then
-    return value[2] == nil and type(value[1]) == "table" and value[1] or nil
-  end
-  return value
-end
-
-local function invalid(kind, path, rule, message)
-  return errors.validation("workflows." .. kind, { { path = path, rule = rule, message = message } }, "not_sent")
-end
-
---- The payload of the order of a run.
--- @tparam table run
--- @treturn table
-function buying.payload_of(run)
-  local request, listing = run.request, run.request.listing
-  if not listing then
-    listing = { externalListingId = request.external_listing_id, externalOrderId = run.id,
-      totalPrice = locking.total_price(request, #run.data.seats), totalFees = request.total_fees, tokens = {} }
-    for i, seat in ipairs(run.data.seats) do
-      listing.tokens[i] = { token = seat.token, individualPrice = request.price }
-    end
-  end
-  return { listing = listing, buyer = request.buyer, settlement = request.settlement }
-end
-
-local function check_order(flows, kind, payload)
-  local ok, violations = core.check("orders.complete", payload, { shapes = flows.shapes })
-  if not ok then
-    return nil, errors.validation("workflows." .. kind, violations, "not_sent")
-  end
-  return true
-end
-
-local buy_rules = {
-  listing = { check.a_table, required = true }, buyer = { check.a_table, required = true },
-  settlement = { check.a_table, required = true },
-}
-
-local function tokens_of_listing(listing)
-  local tokens, seen = {}, {}
-  for i, row in ipairs(type(listing.tokens) == "table" and listing.tokens or {}) do
-    if seen[row.token] then
-      return nil, invalid("buy", ("/listing/tokens/%d/token"):format(i - 1), "unique", "is there already")
-    end
-    tokens[i], seen[row.token] = row.token, true
-  end
-  if #tokens == 0 then
-    return nil, invalid("buy", "/listing/tokens", "required", "must hold the seats that are sold")
-  end
-  return tokens
-end
-
-local function begin_buy(flows, input, level)
-  local request = check.read(input, buy_rules, "workflows.buy", level + 1)
-  local ok, err = check_order(flows, "buy", { listing = request.listing, buyer = request.buyer,
-    settlement = request.settlement })
-  if not ok then
-    return nil, err
-  end
-  local listing, settlement = one(request.listing), one(request.settlement)
-  if not listing then
-    return nil, invalid("buy", "/listing", "one", "must be a single listing: a purchase has one external order id")
-  end
-  local tokens
-  tokens, err = tokens_of_listing(listing)
-  if not tokens then
-    return nil, err
-  end
-  return listing.externalOrderId, request, "owners", { tokens = tokens, external_listing_id = listing.externalListingId,
-    has_callback = type(settlement) == "table" and settlement.asyncCallbackUrl ~= nil }
-end
-
-local own_rules = {
-  external_order_id = { check.text, required = true }, buyer = { check.a_table, required = true },
-  settlement = { check.a_table, required = true },
-  total_fees = { function(value) return type(value) == "number" and value >= 0, "a number, at least 0" end },
-}
-
-local function begin_fulfil(flows, input, level)
-  local own, rest = {}, {}
-  for name, value in pairs(input) do
-    (own_rules[name] and own or rest)[name] = value
-  end
-  own = check.read(own, own_rules, "workflows.fulfil", level + 1)
-  local id, request, first = selling.begin(flows, rest, level + 1)
-  if not id then
-    return nil, request
-  elseif request.keep_partial then
-    return nil, invalid("fulfil", "/keep_partial", "unknown", "does not go with a sale: it is all or nothing")
-  end
-  for name, value in pairs(own) do
-    request[name] = value
-  end
-  local settlement = one(own.settlement)
-  local ok, err = check_order(flows, "fulfil", { buyer = own.buyer, settlement = own.settlement, listing = {
-    externalListingId = id, externalOrderId = own.external_order_id, tokens = { { token = "x" } } } })
-  if not ok then
-    return nil, err
-  end
-  return own.external_order_id, request, first, { external_listing_id = id,
-    has_callback = type(settlement) == "table" and settlement.asyncCallbackUrl ~= nil }
-end
-
 -- A purchase that was ended as not sold by its evidence is opened again by a callback that came meanwhile.
 local function look_again(run)
   local is_late = run.record.state == "failed" and run.data.is_doubtful and settling.came_late(run)
@@ -623,10 +433,10 @@ local function starts_anew(record)
 end
 
 --- The kinds of runs, for `paciolan.workflow.flows`.
-buying.buy = { name = "buy", space = "order", pivot = "order", begin = begin_buy, steps = steps,
+buying.buy = { name = "buy", space = "order", pivot = "order", begin = purchases.buy, steps = steps,
   tell = telling.purchase, starts_anew = starts_anew, decide = buying.decide, is_decidable = is_decidable,
   look_again = look_again }
-buying.fulfil = { name = "fulfil", space = "order", pivot = "order", begin = begin_fulfil, steps = steps,
+buying.fulfil = { name = "fulfil", space = "order", pivot = "order", begin = purchases.fulfil, steps = steps,
   tell = telling.purchase, starts_anew = starts_anew, decide = buying.decide, is_decidable = is_decidable,
   look_again = look_again }
 

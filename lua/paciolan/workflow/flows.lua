@@ -8,16 +8,12 @@
 --
 -- A repeated call with the same id continues the same run, or returns again what came of it.
 -- @module paciolan.workflow.flows
-local buying = require "paciolan.workflow.buying"
+local carrying = require "paciolan.workflow.carrying"
 local check = require "paciolan.options"
 local core = require "paciolan.core"
-local errors = require "paciolan.errors"
 local journal = require "paciolan.workflow.journal"
-local runs = require "paciolan.workflow.run"
-local selling = require "paciolan.workflow.selling"
-local telling = require "paciolan.workflow.telling"
+local reopening = require "paciolan.workflow.reopening"
 local traces = require "paciolan.workflow.traces"
-local transferring = require "paciolan.workflow.transferring"
 
 local flows = {}
 
@@ -28,7 +24,7 @@ Flows.__name = "paciolan.workflow.flows"
 -- Errors of the caller point at the line that called the method.
 local CALLER = 3
 
-local KINDS = { sell = selling.sell, buy = buying.buy, fulfil = buying.fulfil, transfer = transferring }
+local KINDS = carrying.kinds
 -- Where an id alone is looked for, in this order.
 local SPACES = { "order", "transfer", "listing" }
 
@@ -130,194 +126,7 @@ function Flows:callback(process_id)
   return traces.callback(self.journal, process_id)
 end
 
--- --- carrying -----------------------------------------------------------------------------------------------------
-
-local function summary_of(record)
-  return {
-    id = record.id, kind = record.kind, state = record.state, step = record.step, since_ms = record.created_ms,
-    since = telling.time(record.created_ms), told = KINDS[record.kind].tell(record),
-    process_id = record.data.process_id,
-  }
-end
-
--- A store says of its own write that it was not done, or nothing. Where an order or the like has left, that must not
--- read as if it had not.
-local function correct_outcome(record, err)
-  local starts_anew = KINDS[record.kind].starts_anew
-  if err.kind == "store" and starts_anew and not starts_anew(record) then
-    err.outcome = "unknown"
-  end
-end
-
--- An error of a run says whose it is.
-local function tell(run, err)
-  if run.record and run.record.writes > 0 then
-    correct_outcome(run.record, err)
-    local summary = summary_of(run.record)
-    err.run = { id = summary.id, kind = summary.kind, state = summary.state, step = summary.step, told = summary.told }
-  end
-  return nil, err
-end
-
-local function outcome_of(run)
-  if run.record.state == "failed" or run.record.error then
-    return tell(run, run:kept_error())
-  end
-  return run.record.result
-end
-
--- What was noted since the last write is for the next who carries the run; nothing that matters is lost without it.
-local function stop(run, err)
-  if not run.is_broken and not run:is_ended() then
-    run:save()
-  end
-  return tell(run, err)
-end
-
--- Who settles decides what was sent, and sends no order and no transfer that was not.
-local function is_beyond_settling(kind, run, lost)
-  return run.is_settled and run.record.step == kind.pivot and not lost and not run.data.is_ordered
-end
-
-local function carry_on(self, run)
-  local kind, lost = KINDS[run.record.kind], run:take_lost()
-  while not run:is_ended() or (kind.look_again ~= nil and kind.look_again(run)) do
-    if is_beyond_settling(kind, run, lost) then
-      return stop(run, errors.new { kind = "canceled", operation = "workflows.settle", outcome = "not_sent",
-        attempts = 0, retryable = true, message = "nothing was sent that would have to be settled" })
-    end
-    local handler = kind.steps[run.record.step]
-    local done, err = handler(self, run, lost)
-    lost = nil
-    if not done then
-      return stop(run, err)
-    end
-  end
-  return outcome_of(run)
-end
-
--- Carries a run until it ends or has to stop, and gives it back, also when something raised.
-local function carry(self, run)
-  local ok, result, err = pcall(carry_on, self, run)
-  run:release()
-  if not ok then
-    error(result, 0)
-  end
-  return result, err
-end
-
-local function busy_error(kind, id)
-  return errors.new { kind = "canceled", operation = "workflows." .. kind, outcome = "unknown", attempts = 0,
-    retryable = true, message = ("%s is being carried by somebody else"):format(id) }
-end
-
-local function conflict_error(kind, message)
-  return errors.new { kind = "validation", operation = "workflows." .. kind, outcome = "not_sent", attempts = 0,
-    retryable = false, message = message, fields = {} }
-end
-
--- Takes a run up. What returns has to be given back: by `carry`, or by `release`.
-local function claim(self, space, id, kind)
-  local run, err = self.journal:claim(space, id)
-  if run == false then
-    local record = self.journal:read(space, id)
-    return tell({ record = record or nil }, busy_error(kind, id))
-  end
-  return run, err
-end
-
-local function leave(run, ...)
-  run:release()
-  return ...
-end
-
--- --- starting -----------------------------------------------------------------------------------------------------
-
-local MAY_DIFFER = { delisted = true }
-
--- What a call means for a run that is there: true when it begins anew, false when it goes on; or nil and an error.
-local function is_new_attempt(kind, run, print, again)
-  local record = run.record
-  if record.kind ~= kind.name then
-    return nil, conflict_error(kind.name, ("the id is that of a run of another kind: %s"):format(record.kind))
-  elseif MAY_DIFFER[record.state] then
-    return true
-  elseif again and record.state == "in_doubt" and record.step ~= "settle" then
-    return nil, conflict_error(kind.name, "nobody can tell what of the run is locked; settle it or delist it first")
-  elseif again and (record.state == "failed" or record.state == "canceled" or record.state == "in_doubt") then
-    return true
-  elseif record.state == "canceled" then
-    return nil, conflict_error(kind.name, "the run with this id was cancelled; again = true begins anew")
-  elseif record.print ~= print then
-    return nil, conflict_error(kind.name, "the run with this id was started with something else")
-  end
-  return record.state == "failed" and kind.starts_anew ~= nil and kind.starts_anew(record)
-end
-
--- Somebody insists on another try while the first is undecided: first it is looked once more whether that is needed.
-local function settle_first(self, run, again)
-  if not again or run.record.state ~= "in_doubt" then
-    return true
-  end
-  run.is_resumed = true
-  local ok, result, err = pcall(carry_on, self, run)
-  run.is_resumed = nil
-  if not ok then
-    error(result, 0)
-  elseif run.is_broken then
-    return nil, nil, err
-  elseif run.record.state == "in_doubt" or run.record.state == "failed" then
-    run:note("sent_again_on_the_word_of_the_caller")
-    return true
-  end
-  return false, result, err
-end
-
-local function start(self, kind, input, level)
-  if type(input) ~= "table" then
-    error(("workflows.%s takes a table, not %s"):format(kind.name, type(input)), level)
-  end
-  local given, again = {}, input.again
-  for name, value in pairs(input) do
-    given[name] = name ~= "again" and value or nil
-  end
-  if again ~= nil and type(again) ~= "boolean" then
-    error(("workflows.%s: again must be a boolean"):format(kind.name), level)
-  end
-  local id, request, step, data = kind.begin(self, given, level + 1)
-  if not id then
-    return nil, request
-  end
-  request = runs.plain(request)
-  if not request then
-    error(("workflows.%s: the input holds something that has no form in JSON"):format(kind.name), level)
-  end
-  local run, err = claim(self, kind.space, id, kind.name)
-  if not run then
-    return nil, err
-  end
-  local print = journal.fingerprint(request)
-  local is_new, problem = not run.record, nil
-  if run.record then
-    is_new, problem = is_new_attempt(kind, run, print, again)
-  end
-  if is_new == nil then
-    return leave(run, tell(run, problem))
-  end
-  local may, result, failure = true, nil, nil
-  if not (is_new and not run.record) then
-    may, result, failure = settle_first(self, run, again and is_new)
-  end
-  if not may then
-    return leave(run, result, failure)
-  elseif is_new then
-    run:begin(kind.name, request, print, step)
-    for name, value in pairs(data or {}) do
-      run.data[name] = value
-    end
-  end
-  return carry(self, run)
-end
+-- --- the flows ----------------------------------------------------------------------------------------------------
 
 --- Lists seats: reads or verifies them and locks them.
 -- @tparam table input see docs/workflows.md
@@ -325,7 +134,7 @@ end
 -- @treturn[2] nil
 -- @treturn[2] table err, with `err.run`
 function Flows:sell(input)
-  local result, err = start(self, KINDS.sell, input, CALLER)
+  local result, err = carrying.start(self, "sell", input, CALLER)
   return result, err
 end
 
@@ -335,7 +144,7 @@ end
 -- @treturn[2] nil
 -- @treturn[2] table err, with `err.run`. Of kind `partial`: sold, but not all of it, or not printed yet
 function Flows:buy(input)
-  local result, err = start(self, KINDS.buy, input, CALLER)
+  local result, err = carrying.start(self, "buy", input, CALLER)
   return result, err
 end
 
@@ -345,7 +154,7 @@ end
 -- @treturn[2] nil
 -- @treturn[2] table err, with `err.run`
 function Flows:fulfil(input)
-  local result, err = start(self, KINDS.fulfil, input, CALLER)
+  local result, err = carrying.start(self, "fulfil", input, CALLER)
   return result, err
 end
 
@@ -355,40 +164,8 @@ end
 -- @treturn[2] nil
 -- @treturn[2] table err, with `err.run`
 function Flows:transfer(input)
-  local result, err = start(self, KINDS.transfer, input, CALLER)
+  local result, err = carrying.start(self, "transfer", input, CALLER)
   return result, err
-end
-
--- What takes back what a run has done is a later phase of that run: `way` reads what the caller gives, and turns the
--- run to its step.
-local BACK = {
-  delist = { way = selling.delist, kind = KINDS.sell, step = "delist", ended = "delisted" },
-  cancel_transfer = { way = transferring.cancel, kind = KINDS.transfer, step = "cancel", ended = "canceled" },
-}
-
-local function go_back(self, name, input, level)
-  local back = BACK[name]
-  if type(input) ~= "table" then
-    error(("workflows.%s takes a table, not %s"):format(name, type(input)), level)
-  end
-  local id, request = back.way.read(self, input, level + 1)
-  if not id then
-    return nil, request
-  end
-  local run, err = claim(self, back.kind.space, id, name)
-  if not run then
-    return nil, err
-  elseif run.record and run.record.state == back.ended then
-    return leave(run, run.record.result)
-  elseif not run.record then
-    run:begin(back.kind.name, runs.plain(request), journal.fingerprint(request), back.step)
-  end
-  local applied
-  applied, err = back.way.apply(run, request, self)
-  if not applied then
-    return leave(run, tell(run, err))
-  end
-  return carry(self, run)
 end
 
 --- Takes a listing down: unlocks its seats.
@@ -397,7 +174,7 @@ end
 -- @treturn[2] nil
 -- @treturn[2] table err, with `err.run`
 function Flows:delist(input)
-  local result, err = go_back(self, "delist", input, CALLER)
+  local result, err = carrying.go_back(self, "delist", input, CALLER)
   return result, err
 end
 
@@ -407,7 +184,7 @@ end
 -- @treturn[2] nil
 -- @treturn[2] table err, with `err.run`
 function Flows:cancel_transfer(input)
-  local result, err = go_back(self, "cancel_transfer", input, CALLER)
+  local result, err = carrying.go_back(self, "cancel_transfer", input, CALLER)
   return result, err
 end
 
@@ -439,7 +216,7 @@ function Flows:unfinished()
     if not record and problem then
       list[#list + 1] = unreadable(name, problem)
     elseif record and not record.ended_ms then
-      list[#list + 1] = summary_of(record)
+      list[#list + 1] = carrying.summary_of(record)
     end
   end)
   if not done then
@@ -453,7 +230,7 @@ local function resume_one(self, name)
   local run, err = self.journal:claim(name.space, name.id)
   if not run then
     local record, problem = self.journal:read(name.space, name.id)
-    local summary = record and not record.ended_ms and summary_of(record) or nil
+    local summary = record and not record.ended_ms and carrying.summary_of(record) or nil
     if not record and problem then
       return unreadable(name, problem)
     elseif summary then
@@ -462,11 +239,11 @@ local function resume_one(self, name)
     return summary
   elseif not run.record or run:is_ended() then
     run:clean()
-    return leave(run, nil)
+    return carrying.leave(run, nil)
   end
   run.is_resumed = true
-  local _, failure = carry(self, run)
-  local summary = summary_of(run.record)
+  local _, failure = carrying.carry(self, run)
+  local summary = carrying.summary_of(run.record)
   summary.err = failure
   return summary
 end
@@ -520,7 +297,7 @@ local function check_id(method, id)
 end
 
 local function whole_of(record)
-  local summary = summary_of(record)
+  local summary = carrying.summary_of(record)
   summary.evidence, summary.steps, summary.before = record.evidence, record.steps, record.before
   summary.attempt, summary.result, summary.ended_ms = record.attempt, record.result, record.ended_ms
   return summary
@@ -543,7 +320,7 @@ end
 local function decide(run, options)
   local kind = KINDS[run.record.kind]
   if run.record.state ~= "in_doubt" and not (kind.is_decidable and kind.is_decidable(run.record)) then
-    return nil, conflict_error("settle", "only what is in doubt can be decided by a person")
+    return nil, carrying.conflict_error("settle", "only what is in doubt can be decided by a person")
   end
   run:note("word_of_a_person", { as = options.as, because = options.because })
   return kind.decide(run, options.as)
@@ -565,24 +342,24 @@ function Flows:settle(id, options)
   end
   local record, err = look_up(self, id, read.kind)
   if not record then
-    return nil, err or conflict_error("settle", "there is no such run")
+    return nil, err or carrying.conflict_error("settle", "there is no such run")
   end
   local run
-  run, err = claim(self, record.space, id, "settle")
+  run, err = carrying.claim(self, record.space, id, "settle")
   if not run then
     return nil, err
   elseif run:is_ended() then
-    return leave(run, whole_of(run.record))
+    return carrying.leave(run, whole_of(run.record))
   end
   if read.as then
     local decided
     decided, err = decide(run, read)
     if not decided then
-      return leave(run, nil, err)
+      return carrying.leave(run, nil, err)
     end
   end
   run.is_resumed, run.is_settled = true, true
-  local _, failure = carry(self, run)
+  local _, failure = carrying.carry(self, run)
   if failure and (run.is_broken or failure.kind == "store") then
     return nil, failure
   end
@@ -591,55 +368,6 @@ end
 
 -- --- what the service tells later ---------------------------------------------------------------------------------
 
--- Evidence that came late: a run that was in doubt, or ended as not sold after it was, has to be looked at again.
---
--- Where somebody carries it just now: who waits for it sees a callback by himself, and so does who ends it as not sold,
--- for he looks again behind that. A message has nowhere to wait, and has to come again.
-local function concerns(record)
-  return record ~= nil
-    and (record.state == "in_doubt" or (record.state == "failed" and record.data.is_doubtful == true))
-end
-
-local function reopen(self, name, what, fields)
-  local run, err = self.journal:claim(name.space, name.id)
-  if run == nil then
-    return nil, err
-  elseif not run then
-    local record, problem = self.journal:read(name.space, name.id)
-    if not record and problem then
-      return nil, problem
-    elseif concerns(record) and (record.state == "failed" or what == "seat_message") then
-      return nil, busy_error("reopen", name.id)
-    end
-    return true
-  end
-  local record = run.record
-  if not concerns(record) then
-    return leave(run, true)
-  end
-  local is_open = record.state == "in_doubt"
-  run:note(what, fields)
-  if not is_open then
-    run:reopen("settle", "in_doubt")
-  end
-  return leave(run, run:save())
-end
-
-local function reopen_all(self, names, what, fields)
-  local seen = {}
-  for _, name in ipairs(names) do
-    local key = tostring(name.space) .. "/" .. tostring(name.id)
-    if not seen[key] then
-      seen[key] = true
-      local done, err = reopen(self, name, what, fields)
-      if not done then
-        return nil, err
-      end
-    end
-  end
-  return true
-end
-
 --- For `on_callback` of a receiver: keeps what the callback says for whoever waits for it, and opens a run again that
 -- it concerns. Repetitions are harmless.
 -- @tparam table result as the receiver hands it over
@@ -647,29 +375,7 @@ end
 -- @treturn[2] nil
 -- @treturn[2] table err; then the receiver answers 503, and the callback may come again
 function Flows:on_callback(result)
-  local tokens, err = traces.keep_callback(self.journal, result)
-  if not tokens then
-    return nil, err
-  end
-  local names
-  names, err = traces.find(self.journal, "process", result.process_id)
-  for _, token in ipairs(names and #names == 0 and tokens or {}) do
-    local found, problem = traces.find(self.journal, "token", token)
-    if not found then
-      return nil, problem
-    end
-    for _, name in ipairs(found) do
-      names[#names + 1] = name
-    end
-  end
-  if not names then
-    return nil, err
-  end
-  return reopen_all(self, names, "callback_came", { process_id = result.process_id, state = result.state })
-end
-
-local function text_of(value)
-  return type(value) == "number" and ("%d"):format(value) or type(value) == "string" and value or nil
+  return reopening.by_callback(self, result)
 end
 
 --- For `on_seat` of a receiver, beside that of a delisting: opens purchases again that concern the seat and were or are
@@ -679,15 +385,7 @@ end
 -- @treturn[2] nil
 -- @treturn[2] table err; then the receiver answers 503, and the message comes again
 function Flows:on_seat(item)
-  local place = { text_of(item.accessId), text_of(item.section), text_of(item.row), text_of(item.seat) }
-  if #place < 4 then
-    return true
-  end
-  local names, err = traces.find(self.journal, "seat", place[1], place[2], place[3], place[4])
-  if not names then
-    return nil, err
-  end
-  return reopen_all(self, names, "seat_message", { status = text_of(item.status) })
+  return reopening.by_seat(self, item)
 end
 
 return flows

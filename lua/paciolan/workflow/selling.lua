@@ -51,51 +51,49 @@ local ENTRY = {
   access_id = { check.text }, barcodes = { a_list_of_texts }, tokens = { a_list_of_texts },
 }
 
-local RULES = {
+--- The options of a listing: see docs/workflows.md.
+selling.rules = {
   external_listing_id = { check.text, required = true }, listing_id = { check.text }, source = { a_source },
   seller = { check.a_table }, access_id = ENTRY.access_id, barcodes = ENTRY.barcodes, tokens = ENTRY.tokens,
   verify = { a_list_of_tables }, price = { a_price }, total_price = { a_price },
   keep_partial = { check.a_boolean, default = false }, organization_id = { check.text },
 }
 
-local function fail(level, message, ...)
-  error("workflows.sell: " .. message:format(...), level + 1)
+local function fail(where, level, message, ...)
+  error(where .. ": " .. message:format(...), level + 1)
 end
 
 -- The entries of verify that the caller wants, and where they stand for him.
-local function read_entries(given, level)
+local function read_entries(given, where, level)
   local entries, paths = {}, {}
   if given.barcodes or given.tokens then
     entries[1], paths[1] = { access_id = given.access_id, barcodes = given.barcodes, tokens = given.tokens }, ""
   end
   for i, entry in ipairs(given.verify or {}) do
     paths[#paths + 1] = ("/verify/%d"):format(i - 1)
-    entries[#entries + 1] = check.read(entry, ENTRY, "workflows.sell", level + 2, ("verify[%d]."):format(i))
+    entries[#entries + 1] = check.read(entry, ENTRY, where, level + 2, ("verify[%d]."):format(i))
   end
   for i, entry in ipairs(entries) do
     if (entry.barcodes == nil) == (entry.tokens == nil) then
-      fail(level + 1, "%sone of barcodes and tokens is wanted", given.verify and ("verify[%d]: "):format(i) or "")
+      local place = given.verify and ("verify[%d]: "):format(i) or ""
+      fail(where, level + 1, "%sone of barcodes and tokens is wanted", place)
     end
   end
   return entries, paths
 end
 
 -- Which seats: a listing of MyAccount, one entry, or several.
-local function check_ways(given, level)
+local function check_ways(given, where, level)
   local ways = (given.listing_id and 1 or 0) + ((given.barcodes or given.tokens) and 1 or 0) + (given.verify and 1 or 0)
   if ways ~= 1 then
-    fail(level + 1, "one of listing_id, barcodes, tokens and verify says which seats")
+    fail(where, level + 1, "one of listing_id, barcodes, tokens and verify says which seats")
   elseif given.access_id and not (given.barcodes or given.tokens) then
-    fail(level + 1, "access_id goes with barcodes or tokens")
+    fail(where, level + 1, "access_id goes with barcodes or tokens")
   elseif given.price and given.total_price then
-    fail(level + 1, "price and total_price do not go together")
+    fail(where, level + 1, "price and total_price do not go together")
   elseif not given.source and not given.listing_id then
-    fail(level + 1, "source is required: MY_ACCOUNT, INDIVIDUAL or BROKER")
+    fail(where, level + 1, "source is required: MY_ACCOUNT, INDIVIDUAL or BROKER")
   end
-end
-
-local function unsent(violations)
-  return nil, errors.validation("workflows.sell", violations, "not_sent")
 end
 
 local function add_violations(found, operation, payload, options, path)
@@ -140,7 +138,32 @@ local function violations_of(flows, request, paths)
   return found
 end
 
---- Reads what a caller wants to list; `fulfil` lists as well.
+--- Makes the request of a run that lists seats, for `sell` and for `fulfil`.
+-- @tparam table flows
+-- @tparam table given the caller's input, read by `selling.rules`
+-- @tparam number level of the caller, as of `error` in this function
+-- @tparam string name of the workflow
+-- @treturn table request
+-- @treturn[2] nil
+-- @treturn[2] table err of kind `validation`, its outcome `not_sent`
+-- @raise for options that do not go together
+function selling.request_of(flows, given, level, name)
+  local where = "workflows." .. name
+  check_ways(given, where, level)
+  local entries, paths = read_entries(given, where, level)
+  local request = {
+    external_listing_id = given.external_listing_id, listing_id = given.listing_id, seller = given.seller,
+    source = given.source or "MY_ACCOUNT", verify = not given.listing_id and entries or nil, price = given.price,
+    total_price = given.total_price, keep_partial = given.keep_partial, organization_id = given.organization_id,
+  }
+  local violations = violations_of(flows, request, paths)
+  if #violations > 0 then
+    return nil, errors.validation(where, violations, "not_sent")
+  end
+  return request
+end
+
+--- Reads what a caller wants to list.
 -- @tparam table flows
 -- @tparam table input see docs/workflows.md
 -- @tparam number level of the caller, as of `error` in this function
@@ -151,17 +174,10 @@ end
 -- @treturn[2] table err of kind `validation`, its outcome `not_sent`
 -- @raise for an unknown, missing or wrong option
 function selling.begin(flows, input, level)
-  local given = check.read(input, RULES, "workflows.sell", level + 1)
-  check_ways(given, level)
-  local entries, paths = read_entries(given, level)
-  local request = {
-    external_listing_id = given.external_listing_id, listing_id = given.listing_id, seller = given.seller,
-    source = given.source or "MY_ACCOUNT", verify = not given.listing_id and entries or nil, price = given.price,
-    total_price = given.total_price, keep_partial = given.keep_partial, organization_id = given.organization_id,
-  }
-  local violations = violations_of(flows, request, paths)
-  if #violations > 0 then
-    return unsent(violations)
+  local given = check.read(input, selling.rules, "workflows.sell", level + 1)
+  local request, err = selling.request_of(flows, given, level + 1, "sell")
+  if not request then
+    return nil, err
   end
   return given.external_listing_id, request, "seats"
 end

@@ -133,7 +133,7 @@ local function stop_before(run, err)
   if run.is_broken or err.kind == "store" or (run.is_resumed and err.retryable) then
     return nil, err
   end
-  return run:fail(transfers.with(err, { outcome = "not_sent" }))
+  return run:fail(errors.with(err, { outcome = "not_sent" }))
 end
 
 --- Writes down whose seats they are: what is compared with, should the answer to the offer get lost. Where the service
@@ -175,7 +175,7 @@ end
 
 -- Nobody can tell whether the transfer was made.
 local function doubt(run, err)
-  run:keep_error(transfers.with(err, { outcome = "unknown", retryable = false }))
+  run:keep_error(errors.with(err, { outcome = "unknown", retryable = false }))
   run:note("answer_lost", { kind = err.kind, status = err.status })
   run.data.is_doubtful = true
   transfers.keep(run, err.body)

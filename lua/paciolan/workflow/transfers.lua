@@ -29,21 +29,6 @@ function transfers.keep(run, body)
   end
 end
 
---- A copy of an error that says something else as well.
--- @tparam table err
--- @tparam table changes
--- @treturn table
-function transfers.with(err, changes)
-  local copy = {}
-  for name, value in pairs(err) do
-    copy[name] = value
-  end
-  for name, value in pairs(changes) do
-    copy[name] = value
-  end
-  return errors.new(copy)
-end
-
 -- --- ends ---------------------------------------------------------------------------------------------------------
 
 local function result_of(run)
