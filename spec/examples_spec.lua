@@ -47,7 +47,8 @@ local EXPECTED = {
   ["nightly_resume.lua"] = {
     "http://127%.0%.0%.1:%d+", "\na worker was killed", "in words:\n  Order O%-1, 2 seats of listing L%-1:\n",
     "  The order was being sent at %S+Z, and its answer is not written down%.\n", "\nthe job, at once:",
-    "\n  fulfil O%-1, since %S+: somebody carries it\n  exit code 0\n", "\nthe job, in the night:\n",
+    "\n  fulfil O%-1, since %S+: somebody carries it\n    left for the next pass\n  exit code 2\n",
+    "\nthe job, in the night:\n",
     "  fulfil O%-1, since %S+: done\n  exit code 0\n", "\nO%-1 has 2 tickets; [^\n]*service: 1\n",
     "\n  transfer T%-1, since %S+: in_doubt\n", "    look at it: Transfer T%-1:\n",
     "otherwise a person has to look%.\n  exit code 1\n", "then the job again:\n  exit code 0\n",
@@ -189,5 +190,28 @@ describe("the first sale breaks off, in a line and with exit code 1, when", func
     assert.equal(1, code)
     assert.equal("", output)
     assert.truthy(problems:find("^The story broke off [^\n]*: the sandbox did not start:\n"), problems)
+  end)
+end)
+
+describe("the nightly job", function()
+  it("calls a person for a run whose record cannot be read", function()
+    local code, output, problems = run("nightly_resume.lua", [[
+      local flows = require "paciolan.workflow.flows"
+      local new = flows.new
+      flows.new = function(...)
+        local self = new(...)
+        self.resume = function()
+          local runs = getmetatable(self).__index.resume(self)
+          runs[#runs + 1] = { id = "O-9", state = "unreadable", told = "The record of order O-9 cannot be read: no." }
+          return runs
+        end
+        return self
+      end]])
+    assert.equal(1, code)
+    expect_in_order(output, { "the job, at once:[^\n]*\n", "left for the next pass\n",
+      "  run O%-9, since an unknown time: unreadable\n    look at it: The record of order O%-9 cannot be read:\n",
+      "    no%.\n  exit code 1\n" })
+    assert.matches("the purchase should be done", problems) -- as the story goes, the job should have ended all
+    assert_nothing_listens(output)
   end)
 end)

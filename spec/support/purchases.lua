@@ -21,16 +21,26 @@ local PERSONAL = { "Tony", "Stark", "stark.example" }
 
 -- Nobody waits in fact. `on_sleep(ms)` is called before each pause, `on_send(method, path)` before each request and
 -- `on_answer(method, path)` behind it; what they raise ends the call as the end of the process would.
+-- `meddle(path, send, request)` returns what is taken for the answer, and a failure; `send()` asks the service.
 local function transport_of(self)
   local inner, transport = curl.new(), {}
+  local function path_of(request)
+    return request.url:match("^%a+://[^/]+(/[^?]*)")
+  end
   local function tell(hook, request)
     if hook then
-      hook(request.method, request.url:match("^%a+://[^/]+(/[^?]*)"))
+      hook(request.method, path_of(request))
     end
+  end
+  local function ask(request)
+    if self.meddle then
+      return self.meddle(path_of(request), function() return inner:send(request) end, request)
+    end
+    return inner:send(request)
   end
   function transport.send(_, request)
     tell(self.on_send, request)
-    local answer, failure = inner:send(request)
+    local answer, failure = ask(request)
     tell(self.on_answer, request)
     return answer, failure
   end
@@ -124,7 +134,7 @@ end
 
 --- No fault waits any more, and nothing is called.
 function Desk:calm()
-  self.on_sleep, self.on_send, self.on_answer = nil, nil, nil
+  self.on_sleep, self.on_send, self.on_answer, self.meddle = nil, nil, nil, nil
   self.place.box:control("DELETE", "/_sandbox/faults")
 end
 
@@ -138,6 +148,32 @@ end
 -- @tparam number seconds
 function Desk:advance_service(seconds)
   self.place.box:control("POST", "/_sandbox/clock", { advance_s = seconds })
+end
+
+--- Time passes here and at the service.
+-- @tparam number seconds
+function Desk:pass(seconds)
+  self.clock:advance(seconds * 1000)
+  self:advance_service(seconds)
+end
+
+--- Answers calls in the place of the service, or changes what it answers.
+-- @tparam string part of the path, as a pattern, of the calls that are meant
+-- @tparam function change `(number, send, request)`, its number counted from 1; returns an answer, or nil to let the
+-- call through
+function Desk:answer(part, change)
+  local number = 0
+  function self.meddle(path, send, request)
+    if not path:find(part) then
+      return send()
+    end
+    number = number + 1
+    local answer, failure = change(number, send, request)
+    if answer or failure then
+      return answer, failure
+    end
+    return send()
+  end
 end
 
 --- How often an operation reached the service.
@@ -181,6 +217,45 @@ function Desk:dump(prefix)
     texts[#texts + 1] = pair[1] .. " " .. pair[2]
   end
   return table.concat(texts, "\n")
+end
+
+--- An answer as a transport returns it.
+-- @tparam number status
+-- @tparam string body
+-- @treturn table
+function purchases.answer(status, body)
+  return { status = status, headers = {}, body = body, elapsed_ms = 1, reused = false }
+end
+
+--- A callback of an order as the receiver hands it over.
+-- @tparam string process_id
+-- @tparam ?string state
+-- @tparam ?table tokens of the seats that it names
+-- @tparam ?table more of the body
+-- @treturn table
+function purchases.callback(process_id, state, tokens, more)
+  local body, seats = { processId = process_id, status = state }, {}
+  for i, token in ipairs(tokens or {}) do
+    seats[i] = { token = token }
+  end
+  body.offers = tokens and { { event = { name = "Game", seats = seats } } } or nil
+  for name, value in pairs(more or {}) do
+    body[name] = value
+  end
+  return { process_id = process_id, state = state, body = body }
+end
+
+--- The entry of a word among the evidence of a run.
+-- @tparam table run as `flows:find` returns it
+-- @tparam string what
+-- @treturn ?table
+function purchases.evidence(run, what)
+  for _, entry in ipairs(run.evidence) do
+    if entry.what == what then
+      return entry
+    end
+  end
+  return nil
 end
 
 --- The first piece of personal data of a purchase in a text.

@@ -5,9 +5,9 @@
 --     local found = require("support.torture").run { runs = 60, seed = "1", store = "sqlite" }
 --     for _, text in ipairs(found.violations) do print(text) end
 --
--- `support.torture_plan` draws what happens, `support.torture_worker` is the process that is killed, and
--- `support.torture_check` compares. Nobody waits for leases and deadlines: between two processes the clocks of the
--- workers, of the store and of the sandbox are moved ahead together.
+-- `support.torture_plan` draws what happens, `support.torture_stage` lets it happen, `support.torture_worker` is the
+-- process that is killed, and `support.torture_check` compares. Nobody waits for leases and deadlines: between two
+-- processes the clocks of the workers, of the store and of the sandbox are moved ahead together.
 -- @module support.torture
 local cjson = require("cjson").new()
 local core = require("paciolan.core")

@@ -65,12 +65,13 @@ local function how_of(draw)
   return at < 52 and "list" or at < 90 and "fulfil" or at < 96 and "delist" or "partial"
 end
 
--- About as many as there are in a slot.
-local MOST = { write = 24, request = 7 }
+-- About as many as there are in a slot. The pivot is the order, or the offer of a transfer.
+local MOST = { write = 24, request = 7, pivot = 1 }
+local PLACES = { "write", "request", "pivot" }
 
 local function kill_of(draw, share)
   if percent(draw, share) then
-    local where = draw:below(2) == 0 and "write" or "request"
+    local where = draw:pick(PLACES)
     return { where = where, side = draw:below(2) == 0 and "before" or "after", at = 1 + draw:below(MOST[where]) }
   end
 end

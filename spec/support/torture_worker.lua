@@ -11,16 +11,15 @@
 local cjson = require("cjson").new()
 local core = require("paciolan.core")
 local curl = require("paciolan.transport.curl")
-local errors = require("paciolan.errors")
 local files = require("support.files")
 local market = require("support.market")
 local paciolan = require("paciolan")
 local plan = require("support.torture_plan")
+local stage = require("support.torture_stage")
 
 local FOLDER, ROLE = os.getenv("TORTURE_FOLDER"), os.getenv("TORTURE_ROLE")
 local PROCESS = tonumber(os.getenv("TORTURE_PROCESS"))
 local PRICE = 45
-local LONGEST_PAUSE_MS = 3
 local JUDGE_AFTER_MS = 1500000
 local STORE_TRIES = 4
 local TAIL_BYTES = 65536 -- of `told`: what is newest stands there
@@ -48,137 +47,7 @@ local function now_ms()
   return core.now_ms() + offset_ms
 end
 
--- --- what goes wrong ----------------------------------------------------------------------------------------------
-
--- What happens now: `context` names the draws, `kill` says where this process dies, `counts` how often what was done.
-local scene = { context = "start", counts = {}, is_clean = true }
-
-local function set_scene(context, kill, is_clean)
-  scene = { context = context, kill = kill, counts = {}, is_clean = is_clean }
-end
-
-local function count(what)
-  scene.counts[what] = (scene.counts[what] or 0) + 1
-  return scene.counts[what]
-end
-
-local told = assert(io.open(FOLDER .. "/told", "ab"))
-told:setvbuf("full", 65536)
-
--- Every line is one write, so that it is whole or not there.
-local function tell(entry)
-  entry.process = PROCESS
-  assert(told:write(cjson.encode(entry), "\n"))
-  assert(told:flush())
-end
-
-local function die()
-  tell { what = "kill", context = scene.context }
-  local file = assert(io.open("/proc/self/stat", "r"))
-  local pid = file:read("*a"):match("^%d+")
-  file:close()
-  os.execute("kill -9 " .. pid)
-end
-
-local function die_at(where, side, number)
-  local kill = scene.kill
-  if kill and kill.where == where and kill.side == side and kill.at == number then
-    die()
-  end
-end
-
-local PATTERNS = {}
-for _, operation in ipairs(paciolan.operations()) do
-  local pattern = "^" .. operation.path:gsub("%-", "%%-"):gsub("{%w+}", "[^/]+") .. "$"
-  PATTERNS[#PATTERNS + 1] = { method = operation.method, pattern = pattern, name = operation.name }
-end
-
--- A path without a value in it comes before one with, such as that of accept.
-table.sort(PATTERNS, function(a, b)
-  local is_plain, other = not a.pattern:find("[^/]+", 1, true), not b.pattern:find("[^/]+", 1, true)
-  if is_plain ~= other then
-    return is_plain
-  end
-  return a.name < b.name
-end)
-
-local function operation_of(request)
-  local path = request.url:sub(#settings.base_url + 1):match("^[^?]*")
-  for _, row in ipairs(PATTERNS) do
-    if row.method == request.method and path:find(row.pattern) then
-      return row.name
-    end
-  end
-  error("no operation has this path")
-end
-
-local function with_headers(request, wish)
-  local copy, list = {}, {}
-  for name, value in pairs(request) do
-    copy[name] = value
-  end
-  for i, header in ipairs(request.headers) do
-    list[i] = header
-  end
-  local late = { LATE = ("%d"):format(math.floor(settings.timeout_ms * 1.3)),
-    SOON = ("%d"):format(math.floor(settings.timeout_ms / 12)) }
-  list[#list + 1] = wish.fault and { "X-Sandbox-Fault", (wish.fault:gsub("%u+", late)) } or nil
-  list[#list + 1] = wish.pending and { "X-Sandbox-Pending", wish.pending } or nil
-  list[#list + 1] = wish.outcome and { "X-Sandbox-Outcome", wish.outcome } or nil
-  copy.headers = list
-  return copy
-end
-
--- The network as the plan has it; it does not wait between repetitions for long.
-local function bad_network()
-  local inner, transport = curl.new(), {}
-  function transport.send(_, request)
-    local operation, number = operation_of(request), count("requests")
-    local wish = plan.treatment(settings.seed, scene.context, operation, count(operation), scene.is_clean)
-    if scene.loses_order and operation == "orders.complete" then
-      wish = { pending = "999", fault = "reset=after" }
-    elseif scene.is_calm then
-      wish = {}
-    end
-    die_at("request", "before", number)
-    local answer, failure = inner:send(with_headers(request, wish))
-    die_at("request", "after", number)
-    return answer, failure
-  end
-  function transport.sleep(_, ms) inner:sleep(math.min(ms, LONGEST_PAUSE_MS)) end
-  function transport.close() inner:close() end
-  return transport
-end
-
-local IS_WRITE = { put = true, add = true, replace = true, remove = true }
-
-local function failed_store(is_done)
-  local err = errors.store("the store failed on purpose")
-  err.outcome = not is_done and "not_sent" or nil
-  return nil, err
-end
-
--- The journal's store as the plan has it.
-local function bad_store(inner)
-  local store = {}
-  for _, method in ipairs { "get", "put", "add", "replace", "remove", "list" } do
-    store[method] = function(_, ...)
-      local how = plan.store_end(settings.seed, scene.context, count("operations"), scene.is_clean)
-      local number = IS_WRITE[method] and count("writes") or 0
-      if how == "fail" or (scene.breaks_at and (scene.counts.writes or 0) >= scene.breaks_at) then
-        return failed_store(false)
-      end
-      die_at("write", "before", number)
-      local value, err = inner[method](inner, ...)
-      die_at("write", "after", number)
-      if how == "lost" then
-        return failed_store(true)
-      end
-      return value, err
-    end
-  end
-  return store
-end
+stage.open { folder = FOLDER, process = PROCESS, settings = settings }
 
 -- --- what there is ------------------------------------------------------------------------------------------------
 
@@ -196,9 +65,9 @@ local function new_link(transport)
     timeout_ms = settings.timeout_ms, deadline_ms = settings.deadline_ms, transport = transport }
 end
 
-local network, store = bad_network(), open_store()
+local network, store = stage.network(), open_store()
 local link = new_link(network)
-local flows = link:workflows { store = bad_store(store), now_ms = now_ms,
+local flows = link:workflows { store = stage.store(store), now_ms = now_ms,
   poll = { first_ms = 1, max_ms = 5, deadline_ms = settings.poll_ms } }
 local plain -- of one whom nothing goes wrong for, and who has no journal
 
@@ -246,7 +115,7 @@ local function tell_result(slot, name, result, err)
     assert(err.run or err.kind == "store" or err.kind == "validation" or err.kind == "canceled",
       "an error without its run: " .. tostring(err))
   end
-  tell(entry)
+  stage.tell(entry)
   return result, err
 end
 
@@ -299,7 +168,7 @@ local function raid(slot, listing_id, tokens)
   local order = order_of(slot, listing_id, tokens, "X-" .. slot.slot)
   order.settlement.asyncCallbackUrl, order.buyer.emailAddress.email = nil, "raider@stark.example"
   local result = plain_link().orders:complete(order)
-  tell { what = "raid", slot = slot.slot, is_done = result ~= nil }
+  stage.tell { what = "raid", slot = slot.slot, is_done = result ~= nil }
 end
 
 local function buy(slot, listing_id, tokens)
@@ -348,7 +217,6 @@ end
 
 -- What is worked on in this slot takes longer than anybody waits for it.
 local function late(slot)
-  scene.loses_order = true
   control("POST", "/_sandbox/options", { pending_s = plan.LATE_S })
   purchase(slot)
   control("POST", "/_sandbox/options", { pending_s = plan.PENDING_S })
@@ -385,14 +253,13 @@ end
 
 local function run_slot(number, attempt)
   local slot = plan.slot(settings, size, number)
-  local is_again = attempt ~= nil
-  set_scene(is_again and ("%d/%d"):format(number, attempt) or tostring(number), not is_again and slot.kill or nil,
-    slot.is_clean)
-  tell { what = "begin", slot = number }
-  scene.loses_order = slot.is_lost
+  local context = attempt and ("%d/%d"):format(number, attempt) or ("%d"):format(number)
+  local scene = stage.set(context, not attempt and slot.kill or nil, slot.is_clean)
+  stage.tell { what = "begin", slot = number }
+  scene.loses_order = slot.is_lost or slot.is_late
   local run = slot.kind == "transfer" and transfer or slot.is_late and late or purchase
   run(slot)
-  tell { what = "end", slot = number }
+  stage.tell { what = "end", slot = number }
 end
 
 -- --- a person -----------------------------------------------------------------------------------------------------
@@ -413,7 +280,7 @@ local function judge(summary)
     local known = control("GET", "/_sandbox/ledger/" .. sent.request_id)
     flows:settle(summary.id, { kind = summary.kind, as = #known.commits > 0 and "done" or "failed",
       because = "the service was asked" })
-    tell { what = "judged" }
+    stage.tell { what = "judged" }
   end
 end
 
@@ -424,19 +291,19 @@ local ENDED = { done = true, failed = true, sold = true, delisted = true, cancel
 local function ended_in(list)
   local names = {}
   for _, summary in ipairs(list) do
-    names[#names + 1] = ENDED[summary.state] and summary.kind .. " " .. summary.id or nil
+    names[#names + 1] = ENDED[summary.state] and not summary.held and summary.kind .. " " .. summary.id or nil
   end
   return #names > 0 and names or nil
 end
 
 local function resume()
   local name = PROCESS .. ROLE
-  set_scene("resume-" .. name, not settings.is_calm and plan.kill_in_resume(settings, name) or nil, settings.is_calm)
+  local kill = not settings.is_calm and plan.kill_in_resume(settings, name) or nil
+  local scene = stage.set("resume-" .. name, kill, settings.is_calm)
   scene.is_calm = settings.is_calm
   local list, err = flows:resume()
-  tell { what = "resume", count = #(list or {}), kind = err and err.kind, ended = ended_in(list or {}) }
-  set_scene("judge-" .. PROCESS, nil, true)
-  scene.is_calm = true
+  stage.tell { what = "resume", count = #(list or {}), kind = err and err.kind, ended = ended_in(list or {}) }
+  stage.set("judge-" .. PROCESS, nil, true).is_calm = true
   for _, summary in ipairs(list or {}) do
     assert(not summary.told:find("@"), "what is told of a run names a person")
     judge(summary)
@@ -475,7 +342,7 @@ function roles.work()
   if interrupted and plan.slot(settings, size, interrupted).asks_again then
     run_slot(interrupted, PROCESS)
   elseif interrupted then
-    tell { what = "end", slot = interrupted }
+    stage.tell { what = "end", slot = interrupted }
   end
   for slot = next_slot, settings.last do
     if not driver_lives() then
@@ -483,7 +350,7 @@ function roles.work()
     end
     run_slot(slot)
   end
-  tell { what = "finished" }
+  stage.tell { what = "finished" }
 end
 
 -- Begins purchases while the store breaks in the middle of each, so that they are left as if the process had died.
@@ -492,7 +359,7 @@ function roles.leave()
   for number = settings.first, settings.last do
     local slot = plan.slot(settings, size, number)
     if slot.kind == "purchase" then
-      set_scene("left-" .. number, nil, true)
+      local scene = stage.set("left-" .. number, nil, true)
       scene.is_calm, scene.breaks_at = true, 3 + number % 15
       purchase(slot)
     end
@@ -547,7 +414,7 @@ end
 local KINDS_OF_ID = { L = { "sell" }, O = { "buy", "fulfil" }, T = { "transfer" } }
 
 function roles.report()
-  set_scene("report", nil, true)
+  stage.set("report", nil, true)
   local out = assert(io.open(FOLDER .. "/report", "wb"))
   for slot = settings.first, settings.last do
     for prefix, kinds in pairs(KINDS_OF_ID) do
@@ -567,7 +434,7 @@ function roles.report()
 end
 
 roles[ROLE]()
-told:close()
+stage.close()
 link:close()
 if plain then
   plain:close()

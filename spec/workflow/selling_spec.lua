@@ -408,6 +408,8 @@ describe("flows:sell", function()
   it("keeps what is personal out of the journal when it is over, and out of words at any time", function()
     local seats = own:seats(1)
     assert(flows:sell(own:broker(id, seats)))
+    assert.is_nil(flows:find(id).told:find("Smith", 1, true))
+    assert(flows:delist { external_listing_id = id })
     local kept = assert(own.store:list("paciolan/run/"))
     assert.is_true(#kept > 0)
     for _, pair in ipairs(kept) do
@@ -475,6 +477,80 @@ describe("flows:sell", function()
     assert.same({ "failed", "http" }, { resumed[1].state, resumed[1].err.kind })
     assert.same(times("theirs", 2), own:holders(tokens))
     assert(own.link.tickets:unlock { tokens = tokens })
+  end)
+
+  describe("that was left for longer than resume_within_s", function()
+    local now_ms
+
+    before_each(function()
+      now_ms = 1e12
+      own.store = memory.new()
+      flows = own:flows { now_ms = function() return now_ms end }
+    end)
+
+    -- The process dies at a request of the listing.
+    local function leave(path, number_of, input, is_sent)
+      own:faults(path, { [number_of] = function(send)
+        if is_sent then
+          send()
+        end
+        error("killed", 0)
+      end })
+      assert.has_error(function() flows:sell(input) end, "killed")
+      own.transport.meddle = nil
+    end
+
+    local function assert_dropped()
+      local resumed = assert(flows:resume())
+      assert.equal(1, #resumed)
+      assert.same({ "failed", "timeout", "not_sent" },
+        { resumed[1].state, resumed[1].err.kind, resumed[1].err.outcome })
+      assert.same({}, flows:unfinished())
+    end
+
+    it("is not put up by resume", function()
+      local input = { external_listing_id = id, listing_id = "A3qnemZ" }
+      leave("/A3qnemZ", 1, input)
+      now_ms = now_ms + 3600 * 1000 + 1
+      assert.equal(0, own:count("tickets.lock", assert_dropped))
+      assert.equal(2, #assert(flows:sell(input)).tokens)
+      assert(flows:delist { external_listing_id = id })
+    end)
+
+    it("is put up by resume until then, and by the same call at any time", function()
+      local input = { external_listing_id = id, listing_id = "A3qnemZ" }
+      leave("/A3qnemZ", 1, input)
+      now_ms = now_ms + 3600 * 1000
+      assert.equal("done", assert(flows:resume())[1].state)
+      assert(flows:delist { external_listing_id = id })
+      leave("/A3qnemZ", 1, input)
+      now_ms = now_ms + 60 * 86400 * 1000
+      assert.equal(2, #assert(flows:sell(input)).tokens)
+      assert(flows:delist { external_listing_id = id })
+    end)
+
+    it("has its seats unlocked by resume, whether or not the last lock was done", function()
+      for i, is_sent in ipairs { true, false } do
+        local _, tokens = own:seats(102)
+        id = ("%s-%d"):format(id, i)
+        leave("/lock", 2, own:own(id, tokens), is_sent)
+        assert.equal(id, own:holders(tokens)[1])
+        now_ms = now_ms + 60 * 86400 * 1000
+        assert_dropped()
+        assert.same(times(false, 102), own:holders(tokens))
+      end
+    end)
+
+    it("keeps its locks where they are in doubt, for a person", function()
+      local _, tokens = own:seats(2)
+      own:faults("/lock", { "reset=after", "reset=after" })
+      assert.is_nil((flows:sell(own:own(id, tokens))))
+      assert.equal("in_doubt", flows:find(id).state)
+      own.transport.meddle = nil
+      now_ms = now_ms + 60 * 86400 * 1000
+      assert.equal("done", assert(flows:settle(id, { as = "done", because = "the box office says so" })).state)
+      assert.same(times(id, 2), own:holders(tokens))
+    end)
   end)
 
   it("tries a listing that died again as long as the service cannot be reached", function()

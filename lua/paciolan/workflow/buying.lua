@@ -6,8 +6,10 @@
 -- @module paciolan.workflow.buying
 local errors = require "paciolan.errors"
 local locking = require "paciolan.workflow.locking"
+local places = require "paciolan.workflow.places"
 local printing = require "paciolan.workflow.printing"
 local purchases = require "paciolan.workflow.purchases"
+local runs = require "paciolan.workflow.run"
 local seats = require "paciolan.workflow.seats"
 local settling = require "paciolan.workflow.settling"
 local telling = require "paciolan.workflow.telling"
@@ -28,14 +30,17 @@ end
 -- --- ends ---------------------------------------------------------------------------------------------------------
 
 -- Not sold, that is certain. What this run has locked itself is unlocked before it ends.
-local function give_up(run, err)
+local function end_unsold(run, err)
   run:forget_request()
   if locking.needs_undo(run) then
     run:keep_error(err)
     return run:go("undo", "undoing")
   end
-  traces.unclaim(run, run.data.tokens or {})
-  return run:fail(err)
+  local failed, problem = run:fail(err)
+  if failed then
+    traces.unclaim(run, run.data.tokens or {})
+  end
+  return failed, problem
 end
 
 -- Nobody knows whether it was sold. From now on callbacks and messages about its seats find the run.
@@ -61,6 +66,15 @@ local function doubt(run, err)
   return true
 end
 
+-- This attempt has not sold anything, that is certain. What an earlier one has done, whose answer is missing, is not
+-- decided by that.
+local function give_up(run, err)
+  if run.data.was_doubtful then
+    return doubt(run, err)
+  end
+  return end_unsold(run, err)
+end
+
 -- Sold, all of it or a part. The seats of this run's own lock that were not sold are unlocked at the end.
 local function take_sold(run, answer, sold)
   if #sold == 0 then
@@ -73,13 +87,17 @@ local function take_sold(run, answer, sold)
   for _, token in ipairs(run.data.locked or {}) do
     rest[#rest + 1] = not is_sold[token] and token or nil
   end
-  local noted, err = traces.note_sale(run, sold)
-  if not noted then
-    return nil, err
+  if not run.data.is_by_owners then -- who goes by the owners may be wrong until the tickets are printed
+    local noted, err = traces.note_sale(run, sold)
+    if not noted then
+      return nil, err
+    end
+    traces.unclaim(run, run.data.tokens) -- also while the tickets cannot be printed, the seats may be transferred
   end
   run:forget_request()
-  run.data.order, run.data.bought, run.data.tickets = answer, sold, run.data.tickets or {}
+  run.data.order, run.data.bought, run.data.tickets = runs.storable(answer), sold, run.data.tickets or {}
   run.data.locked = run.data.locked and rest
+  run.data.seller = #rest > 0 and run.data.seller or nil
   return run:go("print", "running")
 end
 
@@ -125,7 +143,7 @@ function steps.lock(flows, run, lost)
   elseif not locked then
     return stop_before(run, err)
   end
-  run.data.tokens = {}
+  run.data.tokens, run.data.seller = {}, run.request.seller
   for i, seat in ipairs(run.data.seats) do
     run.data.tokens[i] = seat.token
   end
@@ -138,7 +156,7 @@ local function claim(run)
     return nil, other
   elseif not claimed then
     return false, order_error("validation", "not_sent",
-      ("a seat is in another purchase that has not ended: %s"):format(other))
+      ("a seat is in another purchase or transfer that has not ended: %s"):format(other))
   end
   return true
 end
@@ -169,7 +187,11 @@ steps.owners = timely(function(flows, run)
   if not answer then
     return stop_before(run, err)
   end
-  run.data.seats, run.data.owners = read_owners(run, answer)
+  local list, owners = read_owners(run, answer)
+  if run.data.was_doubtful and settling.was_sold_before(run, owners) then
+    return doubt(run, order_error("canceled", "unknown", "an earlier attempt of the purchase may have sold its seats"))
+  end
+  run.data.seats, run.data.owners = list, run.data.was_doubtful and run.data.owners or owners
   run.has_fresh_owners = true
   return run:go("order")
 end)
@@ -183,52 +205,66 @@ local function is_state(body, err, state)
   return type(told) == "string" and told:upper() == state
 end
 
-local function await(flows, run, process_id)
-  run:forget_request()
-  run.data.process_id = process_id
-  local traced, err = flows:trace_process(run, process_id)
-  if not traced then
-    return nil, err
+-- The process that an answer names, which callbacks will name too. Returns true, or nil and an error of the store.
+local function keep_process(flows, run, body)
+  run.data.process_id = places.label(body.processId)
+  if run.data.process_id then
+    return flows:trace_process(run, run.data.process_id)
   end
+  return true
+end
+
+local UNNAMED = "the service answered PENDING without a processId"
+
+local function await(run)
+  if not run.data.process_id then
+    return doubt(run, order_error("protocol", "unknown", UNNAMED))
+  end
+  run:forget_request()
   return run:go("wait", "running")
 end
 
+-- An answer that says COMPLETE, but also that something failed, and not what, is as good as none.
+local function take_complete(run, body)
+  local sold = settling.sold_by_answer(run, body)
+  if not sold then
+    return doubt(run, order_error("partial", "unknown", "the service sold a part, and does not tell which"))
+  end
+  return take_sold(run, body, sold)
+end
+
 -- An answer of which a part failed: the body tells (contract 4).
-local function take_part(flows, run, err)
+local function take_part(run, err)
   local body = type(err.body) == "table" and err.body or {}
   if is_state(body, err, "COMPLETE") then
-    return take_sold(run, body, (settling.sold_by_answer(run, body)))
-  elseif is_state(body, err, "PENDING") and type(body.processId) == "string" then
+    return take_complete(run, body)
+  elseif is_state(body, err, "PENDING") then
     run.data.refused = settling.refused_by_answer(run, body)
-    return await(flows, run, body.processId)
+    return await(run)
   end
-  run.data.process_id = err.process_id
   return doubt(run, err)
 end
 
 local function take_failure(flows, run, err)
-  if err.kind == "partial" then
-    return take_part(flows, run, err)
+  local kept, failed = keep_process(flows, run, type(err.body) == "table" and err.body or {})
+  if not kept then
+    return nil, failed
+  elseif err.kind == "partial" then
+    return take_part(run, err)
   elseif err.outcome == "rejected" or err.outcome == "not_sent" then
     return give_up(run, err)
   end
-  run.data.process_id = err.process_id
   return doubt(run, err)
 end
 
 local function take_answer(flows, run, answer, response)
-  local state = response and response.state or answer.status
-  if state == "PENDING" then
-    return await(flows, run, answer.processId)
+  local kept, err = keep_process(flows, run, answer)
+  if not kept then
+    return nil, err
+  elseif (response and response.state or answer.status) == "PENDING" then
+    return await(run)
   end
-  run.data.process_id = answer.processId
-  if run.data.has_callback then
-    local traced, err = flows:trace_process(run, answer.processId)
-    if not traced then
-      return nil, err
-    end
-  end
-  return take_sold(run, answer, run.data.tokens)
+  return take_complete(run, answer)
 end
 
 -- In an attempt the order is sent once. That it is about to be is written down with it.
@@ -265,7 +301,7 @@ function steps.wait(flows, run)
   local state, body, err = waiting.wait(flows, run, { process_id = run.data.process_id,
     poll = function(process_id, options) return flows.link.orders:status(process_id, options) end })
   if state == "COMPLETE" then
-    return take_sold(run, body, (settling.sold_by_answer(run, body)))
+    return take_complete(run, body)
   elseif state == "ERROR" then
     return give_up(run, order_error("http", "rejected", ENDED_WITH_ERROR))
   elseif run.is_broken or (err and err.kind == "store") then
@@ -286,7 +322,7 @@ function steps.settle(flows, run)
     run.data.is_by_owners = answer == nil
     return take_sold(run, answer, sold)
   elseif verdict == "unsold" then
-    return give_up(run, order_error(run.record.error and run.record.error.kind or "canceled", "rejected",
+    return end_unsold(run, order_error(run.record.error and run.record.error.kind or "canceled", "rejected",
       "not sold, by the evidence in the journal"))
   end
   return nil, run:kept_error()
@@ -294,11 +330,16 @@ end
 
 function steps.print(flows, run)
   local printed, err, is_refused = printing.print(flows, run)
+  if printed and run.data.is_by_owners then
+    printed, err = traces.note_sale(run, run.data.bought)
+  end
   if printed then
     return run:go("close")
   elseif is_refused and run.data.is_by_owners then
     -- The owners changed, and this order is not what changed them.
     run:note("print_refused", { status = err.status, type = err.type })
+    run.data.bought = nil
+    traces.unclaim(run, run.data.tokens) -- another purchase that is in doubt may be it
     run:go("settle", "in_doubt")
     return nil, run:kept_error()
   end
@@ -396,6 +437,31 @@ end
 
 -- --- a person's word ----------------------------------------------------------------------------------------------
 
+-- Sold, without the tickets that the service does not print.
+local function close_unprinted(run)
+  if run.data.is_by_owners then
+    local noted, err = traces.note_sale(run, run.data.bought)
+    if not noted then
+      return nil, err
+    end
+  end
+  return run:go("close", "running")
+end
+
+-- What passed for sold is not: the seats of this run's own lock are locked still, and no other purchase lost to it.
+-- Where owners had changed, somebody else has the seats.
+local function take_back_sale(run)
+  local bought = run.data.bought or {}
+  run.data.bought = nil
+  if run.data.is_by_owners then
+    return true
+  end
+  for _, token in ipairs(run.data.locked and bought or {}) do
+    table.insert(run.data.locked, token)
+  end
+  return traces.forget_sale(run, bought)
+end
+
 --- Decides a purchase that is in doubt.
 -- @tparam table run
 -- @tparam string as `done` or `failed`
@@ -403,19 +469,28 @@ end
 -- @treturn[2] nil
 -- @treturn[2] table err
 function buying.decide(run, as)
-  if run.record.step ~= "settle" then
+  local step = run.record.step
+  if step ~= "settle" and step ~= "print" then
     return locking.decide(run, as)
+  elseif as == "done" and step == "print" then
+    return close_unprinted(run)
   elseif as == "done" then
     run.data.is_by_owners = nil -- a print that is refused does not outweigh his word
     return take_sold(run, nil, run.data.tokens)
   end
-  return give_up(run, order_error("canceled", "rejected", "not sold, on the word of a person"))
+  local forgotten, err = take_back_sale(run)
+  if not forgotten then
+    return nil, err
+  end
+  return end_unsold(run, order_error("canceled", "rejected", "not sold, on the word of a person"))
 end
 
 -- A purchase that was ended as not sold by its evidence is opened again by a callback that came meanwhile.
 local function look_again(run)
-  local is_late = run.record.state == "failed" and run.data.is_doubtful and settling.came_late(run)
+  local is_late = not run.has_looked_again and run.record.state == "failed" and run.data.is_doubtful
+    and settling.came_late(run)
   if is_late then
+    run.has_looked_again = true
     run:note("callback_came", {})
     run:reopen("settle", "in_doubt")
   end
@@ -429,15 +504,33 @@ end
 
 -- Where no order left in this attempt, another one may be sent.
 local function starts_anew(record)
-  return not record.data.is_ordered
+  return not record.data.is_ordered and not record.data.was_doubtful
+end
+
+local CARRIED = { "owners", "seats", "tokens", "locked", "lock_as", "seller", "is_remembered", "releasing", "sending" }
+
+-- What another attempt has to know of one whose fate was or is unknown: that order may still be carried out.
+local function carry_over(record)
+  local before, data = record.data, { was_doubtful = true, is_doubtful = true }
+  if not (before.is_doubtful or before.was_doubtful) then
+    return nil
+  end
+  for _, name in ipairs(CARRIED) do
+    data[name] = before[name]
+  end
+  data.sent_at_ms, data.processes = before.sent_at_ms, { before.process_id }
+  for _, process_id in ipairs(before.processes or {}) do
+    data.processes[#data.processes + 1] = process_id ~= before.process_id and process_id or nil
+  end
+  return data
 end
 
 --- The kinds of runs, for `paciolan.workflow.flows`.
 buying.buy = { name = "buy", space = "order", pivot = "order", begin = purchases.buy, steps = steps,
   tell = telling.purchase, starts_anew = starts_anew, decide = buying.decide, is_decidable = is_decidable,
-  look_again = look_again }
+  look_again = look_again, carry_over = carry_over }
 buying.fulfil = { name = "fulfil", space = "order", pivot = "order", begin = purchases.fulfil, steps = steps,
   tell = telling.purchase, starts_anew = starts_anew, decide = buying.decide, is_decidable = is_decidable,
-  look_again = look_again }
+  look_again = look_again, carry_over = carry_over }
 
 return buying

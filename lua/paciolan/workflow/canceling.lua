@@ -23,9 +23,10 @@ local function go_back(run, err)
   local before, data = run.data.before_cancel, run.data
   data.confirmation_cd = not before.is_given and data.confirmation_cd or nil
   if before.is_new or before.state == "failed" then
-    return run:fail(err)
+    return transfers.fail(run, err)
   elseif before.state == "done" then
-    return transfers.end_otherwise(err, "transfers.cancel", nil, transfers.finish_done(run, data.accepted))
+    return transfers.end_otherwise(err, "transfers.cancel", nil,
+      transfers.finish_done(run, data.accepted, run:kept_error()))
   end
   run:go(before.step, before.state)
   return nil, err
@@ -84,7 +85,7 @@ local function obstacle(run, is_new)
     return "is required: the journal does not know this transfer"
   elseif run.record.state == "failed" then
     return "is not known: the transfer failed, so there is nothing to cancel"
-  elseif run.record.state == "in_doubt" or (sent and sent.outcome ~= "not_sent") then
+  elseif run.record.state == "in_doubt" or run.data.is_doubtful or (sent and sent.outcome ~= "not_sent") then
     return "is not known: nobody can tell yet whether the transfer was made; settle it first, or give its code"
   end
 end

@@ -7,6 +7,7 @@
 -- * `begin(flows, input, level)` reads what a caller gives: id, request, first step, and data to begin with
 -- * `tell(record)`: what is going on, in words
 -- * `starts_anew(record)`: may a failed run begin anew without the caller's `again`?
+-- * `carry_over(record)`: what the data of another attempt begin with, after one whose fate was unknown; else nil
 -- * `pivot`: the step that only a caller and `resume` may send, and that is sent once
 -- * `decide(run, as)`, `is_decidable(record)`: on the word of a person
 -- * `look_again(run)`: has a run that just ended to be opened again?
@@ -25,6 +26,8 @@ local carrying = {}
 carrying.kinds = { sell = selling.sell, buy = buying.buy, fulfil = buying.fulfil, transfer = transferring }
 
 local KINDS = carrying.kinds
+-- Less than this is no difference of an amount.
+local DUST = 1e-6
 
 -- --- in words, and errors ---------------------------------------------------------------------------------------
 
@@ -164,6 +167,11 @@ end
 local MAY_DIFFER = { delisted = true }
 local MAY_BEGIN_AGAIN = { failed = true, canceled = true, in_doubt = true }
 
+-- Was the fate of an attempt unknown, or is it still?
+local function is_doubtful(kind, record)
+  return kind.carry_over ~= nil and kind.carry_over(record) ~= nil
+end
+
 -- Why a call cannot mean the run that is there; nil when it can.
 local function obstacle(kind, record, print, again)
   if record.kind ~= kind.name then
@@ -174,6 +182,8 @@ local function obstacle(kind, record, print, again)
     return "nobody can tell what of the run is locked; settle it or delist it first"
   elseif record.state == "canceled" and not again then
     return "the run with this id was cancelled; again = true begins anew"
+  elseif record.print ~= print and again and is_doubtful(kind, record) then
+    return "nobody knows for certain what became of the attempt before, so another one has to be the same"
   elseif record.print ~= print and not (again and MAY_BEGIN_AGAIN[record.state]) then
     return "the run with this id was started with something else"
   end
@@ -186,16 +196,21 @@ local function is_new_attempt(kind, record, again)
     or (record.state == "failed" and kind.starts_anew ~= nil and kind.starts_anew(record)) or false
 end
 
--- Somebody insists on another try while the first is undecided: first it is looked once more whether that is needed.
--- Returns true when it is; else what the run came to.
+-- Somebody insists on another try while the fate of the first is or was unknown: first it is looked once more whether
+-- that is needed. Returns true when it is; else what the run came to.
 local function settle_first(self, run)
+  if run:is_ended() then
+    run:reopen("settle", "in_doubt")
+  end
   run.is_resumed = true
   local ok, result, err = pcall(carry_on, self, run)
   run.is_resumed = nil
   if not ok then
     run:release()
     error(result, 0)
-  elseif not run.is_broken and (run.record.state == "in_doubt" or run.record.state == "failed") then
+  elseif run.is_pending or run.is_broken then
+    return false, result, err
+  elseif run.record.state == "in_doubt" or run.record.state == "failed" then
     run:note("sent_again_on_the_word_of_the_caller")
     return true
   end
@@ -216,24 +231,82 @@ local function read_input(kind, input, level)
   return given, input.again
 end
 
+-- Where a journal, which keeps 14 digits of a number, would change one: nothing is to be sold at another price. The
+-- dust of binary fractions is no change, so a sum of 0.1 and 0.2 is 0.3.
+local function changed_number(given, kept, path)
+  if type(given) == "number" then
+    return type(kept) == "number" and math.abs(given - kept) >= DUST and path or nil
+  elseif type(given) ~= "table" or type(kept) ~= "table" then
+    return nil
+  end
+  for key, item in pairs(given) do
+    local name = type(key) == "number" and ("%d"):format(key - 1) or tostring(key)
+    local found = changed_number(item, kept[key], path .. "/" .. name)
+    if found then
+      return found
+    end
+  end
+  return nil
+end
+
+local function check_numbers(name, given, kept)
+  local path = changed_number(given, kept, "")
+  if path then
+    return nil, errors.validation("workflows." .. name, { { path = path, rule = "precision",
+      message = "must not have more than 14 digits" } }, "not_sent")
+  end
+  return true
+end
+
+-- A new attempt takes over what it has to know of one whose fate was unknown.
+local function begin(kind, run, wish)
+  local carried = run.record and kind.carry_over and kind.carry_over(run.record) or {}
+  run:begin(kind.name, wish.request, wish.print, wish.step)
+  for _, data in ipairs { carried, wish.data or {} } do
+    for name, value in pairs(data) do
+      run.data[name] = value
+    end
+  end
+end
+
+-- Steps in which a run takes back what it has done: the last phase of it, whatever comes after is another attempt.
+local IS_BACK = { delist = true, cancel = true }
+
+-- What is being taken back is taken back first: its end is not what was called for now. Returns true when nothing is
+-- left of that; else false and what to return to the caller.
+local function end_way_back(self, run)
+  if not run.record or run:is_ended() or not IS_BACK[run.record.step] then
+    return true
+  end
+  local ok, result, err = pcall(carry_on, self, run)
+  if not ok then
+    run:release()
+    error(result, 0)
+  elseif run:is_ended() then
+    return true
+  end
+  return false, result, err
+end
+
 -- Puts a claimed run to its beginning, unless it goes on. Returns true; or false and what to return to the caller.
 local function prepare(self, kind, run, wish)
+  local is_back, outcome, failure = end_way_back(self, run)
+  if not is_back then
+    return false, outcome, failure
+  end
   local problem = run.record and obstacle(kind, run.record, wish.print, wish.again)
   if problem then
     return false, carrying.tell(run, carrying.conflict_error(kind.name, problem))
   end
   local is_new = not run.record or is_new_attempt(kind, run.record, wish.again)
-  if run.record and is_new and wish.again and run.record.state == "in_doubt" then
+  if run.record and is_new and is_doubtful(kind, run.record) then
     local is_needed, result, err = settle_first(self, run)
     if not is_needed then
       return false, result, err
     end
   end
   if is_new then
-    run:begin(kind.name, wish.request, wish.print, wish.step)
-    for name, value in pairs(wish.data or {}) do
-      run.data[name] = value
-    end
+    begin(kind, run, wish)
   end
   return true
 end
@@ -256,6 +329,10 @@ function carrying.start(self, name, input, level)
   wish.request, wish.step, wish.data, wish.again = runs.plain(request), step, data, again
   if not wish.request then
     error(("workflows.%s: the input holds something that has no form in JSON"):format(name), level)
+  end
+  local ok, changed = check_numbers(name, request, wish.request)
+  if not ok then
+    return nil, changed
   end
   wish.print = journal.fingerprint(wish.request)
   local run, err = carrying.claim(self, kind.space, id, name)

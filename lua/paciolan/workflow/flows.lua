@@ -11,6 +11,7 @@
 local carrying = require "paciolan.workflow.carrying"
 local check = require "paciolan.options"
 local core = require "paciolan.core"
+local errors = require "paciolan.errors"
 local journal = require "paciolan.workflow.journal"
 local reopening = require "paciolan.workflow.reopening"
 local traces = require "paciolan.workflow.traces"
@@ -25,6 +26,8 @@ Flows.__name = "paciolan.workflow.flows"
 local CALLER = 3
 
 local KINDS = carrying.kinds
+-- After so many runs in a row for which the service gave no answer, resuming stops.
+local MOST_SILENT = 3
 -- Where an id alone is looked for, in this order.
 local SPACES = { "order", "transfer", "listing" }
 
@@ -76,7 +79,8 @@ local POLL = {
 -- * `lease_s`: how long a run belongs to a process that gives no sign; twice the deadline of a call by default. A call
 --   of a run takes two thirds of it at most
 -- * `keep_s` 30 days: how long it is known what came of a run
--- * `resume_within_s` 3600: `resume` sends the order of a purchase that died before it only when it is not older
+-- * `resume_within_s` 3600: `resume` sends the order of a purchase that died before it, and puts a listing up, only
+--   when the run is not older
 -- * `delisting`: a `paciolan.workflow.delisting` that is to know what `sell` lists
 -- * `now_ms`: unix milliseconds, for tests
 -- @treturn table
@@ -128,12 +132,20 @@ end
 
 -- --- the flows ----------------------------------------------------------------------------------------------------
 
+-- `call` is how the method is called, for the message.
+local function check_self(self, call)
+  if type(self) ~= "table" or getmetatable(self) ~= Flows then
+    error(("call flows:%s with a colon"):format(call), CALLER)
+  end
+end
+
 --- Lists seats: reads or verifies them and locks them.
 -- @tparam table input see docs/workflows.md
 -- @treturn table `{ id, tokens, seats, seller_ids, … }`
 -- @treturn[2] nil
 -- @treturn[2] table err, with `err.run`
 function Flows:sell(input)
+  check_self(self, "sell{…}")
   local result, err = carrying.start(self, "sell", input, CALLER)
   return result, err
 end
@@ -144,6 +156,7 @@ end
 -- @treturn[2] nil
 -- @treturn[2] table err, with `err.run`. Of kind `partial`: sold, but not all of it, or not printed yet
 function Flows:buy(input)
+  check_self(self, "buy{…}")
   local result, err = carrying.start(self, "buy", input, CALLER)
   return result, err
 end
@@ -154,6 +167,7 @@ end
 -- @treturn[2] nil
 -- @treturn[2] table err, with `err.run`
 function Flows:fulfil(input)
+  check_self(self, "fulfil{…}")
   local result, err = carrying.start(self, "fulfil", input, CALLER)
   return result, err
 end
@@ -164,16 +178,19 @@ end
 -- @treturn[2] nil
 -- @treturn[2] table err, with `err.run`
 function Flows:transfer(input)
+  check_self(self, "transfer{…}")
   local result, err = carrying.start(self, "transfer", input, CALLER)
   return result, err
 end
 
 --- Takes a listing down: unlocks its seats.
--- @tparam table input `external_listing_id`; `tokens` for one that the journal does not know
+-- @tparam table input `external_listing_id`; `tokens`, all of them, for one that the journal does not know;
+-- `after_unlock`, when the service has said that seats of it were unlocked elsewhere
 -- @treturn table `{ id, tokens }`
 -- @treturn[2] nil
 -- @treturn[2] table err, with `err.run`
 function Flows:delist(input)
+  check_self(self, "delist{…}")
   local result, err = carrying.go_back(self, "delist", input, CALLER)
   return result, err
 end
@@ -184,6 +201,7 @@ end
 -- @treturn[2] nil
 -- @treturn[2] table err, with `err.run`
 function Flows:cancel_transfer(input)
+  check_self(self, "cancel_transfer{…}")
   local result, err = carrying.go_back(self, "cancel_transfer", input, CALLER)
   return result, err
 end
@@ -211,6 +229,7 @@ end
 -- @treturn[2] nil
 -- @treturn[2] table err of the store
 function Flows:unfinished()
+  check_self(self, "unfinished()")
   local list = {}
   local done, err = each_open(self, function(name, record, problem)
     if not record and problem then
@@ -225,43 +244,71 @@ function Flows:unfinished()
   return list
 end
 
--- Carries one run on, if nobody else does.
+-- What became of a run that nobody could take up, or that has just been carried.
+local function report(self, name, fields)
+  local record, problem = self.journal:read(name.space, name.id)
+  if not record then
+    return problem and unreadable(name, problem) or nil
+  end
+  local summary = not (record.ended_ms and fields.held) and carrying.summary_of(record) or nil
+  for field, value in pairs(summary and fields or {}) do
+    summary[field] = value
+  end
+  return summary
+end
+
+-- A run that raises must not keep the others from being carried.
+local function raised_error(problem)
+  return errors.new { kind = "canceled", operation = "workflows.resume", outcome = "unknown", attempts = 0,
+    retryable = true, message = "it raised: " .. tostring(problem) }
+end
+
+-- Carries one run on, if nobody else does. Returns what became of it, and whether the service gave no answer at all.
 local function resume_one(self, name)
   local run, err = self.journal:claim(name.space, name.id)
   if not run then
-    local record, problem = self.journal:read(name.space, name.id)
-    local summary = record and not record.ended_ms and carrying.summary_of(record) or nil
-    if not record and problem then
-      return unreadable(name, problem)
-    elseif summary then
-      summary.held, summary.err = run == false or nil, err
-    end
-    return summary
+    return report(self, name, { held = run == false or nil, err = err })
   elseif not run.record or run:is_ended() then
     run:clean()
     return carrying.leave(run, nil)
   end
   run.is_resumed = true
-  local _, failure = carrying.carry(self, run)
+  local ok, result, failure = pcall(carrying.carry, self, run)
+  if not ok then
+    failure = raised_error(result)
+  end
   local summary = carrying.summary_of(run.record)
   summary.err = failure
-  return summary
+  return summary, run.is_unheard
 end
 
 --- Finishes or settles whatever a dead process left. One pass: nobody waits for what is PENDING, it is asked for once.
 -- Call it when a program starts, and every few minutes.
--- @treturn table list of `{ id, kind, state, step, since_ms, since, told, held, err }`, what became of each; `held`:
--- somebody else carries it; of a run whose record cannot be read as of `unfinished`
+--
+-- When the service gives no answer for three runs in a row, the pass ends: each of them may have waited for as long as
+-- a call may take. The others are told as they are, and left for the next pass.
+-- @treturn table list of `{ id, kind, state, step, since_ms, since, told, held, unvisited, err }`, what became of each;
+-- `held`: somebody else carries it; `unvisited`: it was left for the next pass; of a run whose record cannot be read as
+-- of `unfinished`
 -- @treturn[2] nil
 -- @treturn[2] table err of the store
 function Flows:resume()
+  check_self(self, "resume()")
   local names, err = self.journal:open_runs()
   if not names then
     return nil, err
   end
-  local list = {}
-  for _, name in ipairs(names) do
-    list[#list + 1] = resume_one(self, name)
+  -- The first one is drawn: runs about which the service is silent for ever do not keep those behind them waiting.
+  local list, silent, first = {}, 0, math.floor((core.random() or 0) * #names)
+  for i = 1, #names do
+    local name = names[(first + i - 1) % #names + 1]
+    local is_unheard
+    if silent < MOST_SILENT then
+      list[#list + 1], is_unheard = resume_one(self, name)
+      silent = is_unheard and silent + 1 or 0
+    else
+      list[#list + 1] = report(self, name, { unvisited = true })
+    end
   end
   return list
 end
@@ -310,6 +357,7 @@ end
 -- @treturn[2] nil
 -- @treturn[2] table err of the store
 function Flows:find(id, options)
+  check_self(self, "find(id)")
   check_id("find", id)
   local read = check.read(options or {}, FIND, "workflows.find", CALLER)
   local record, err = look_up(self, id, read.kind)
@@ -335,6 +383,7 @@ end
 -- @treturn[2] nil
 -- @treturn[2] table err of the store; `validation`: there is no such run; `canceled`: somebody else carries it
 function Flows:settle(id, options)
+  check_self(self, "settle(id)")
   check_id("settle", id)
   local read = check.read(options or {}, SETTLE, "workflows.settle", CALLER)
   if (read.as == nil) ~= (read.because == nil) then
@@ -375,6 +424,7 @@ end
 -- @treturn[2] nil
 -- @treturn[2] table err; then the receiver answers 503, and the callback may come again
 function Flows:on_callback(result)
+  check_self(self, "on_callback(result)")
   return reopening.by_callback(self, result)
 end
 
@@ -385,6 +435,7 @@ end
 -- @treturn[2] nil
 -- @treturn[2] table err; then the receiver answers 503, and the message comes again
 function Flows:on_seat(item)
+  check_self(self, "on_seat(item)")
   return reopening.by_seat(self, item)
 end
 

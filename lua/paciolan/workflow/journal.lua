@@ -66,20 +66,8 @@ function journal.error_of(err)
   return errors.is(err) and err or errors.store("the store failed, and gave no error of paciolan.errors.store")
 end
 
--- lua-cjson gives every number as a float, and 2026.0 is not how a person wants to read a year.
-local function with_integers(value)
-  if type(value) == "number" and value % 1 == 0 and math.abs(value) < 2 ^ 53 then
-    return tonumber(("%d"):format(value))
-  elseif type(value) == "table" then
-    for key, item in pairs(value) do
-      value[key] = with_integers(item)
-    end
-  end
-  return value
-end
-
 local function decode(self, text)
-  local record = with_integers(json.decode(text))
+  local record = run.with_integers(json.decode(text))
   if type(record) ~= "table" or type(record.kind) ~= "string" or type(record.data) ~= "table"
     or type(record.steps) ~= "table" or type(record.evidence) ~= "table" then
     return nil, errors.store("what the store holds of a run is no record of this library")

@@ -17,8 +17,10 @@
 -- * `releasing`: tokens of which nobody knows whether they are still locked by this run
 -- * `failed`: `{ token, type, app_error_code }` of those that could not be locked
 -- * `unlocked`, `sold`: tokens that were unlocked again, or could not be because they are sold
+-- * `is_unlocked_elsewhere`: the service has unlocked some of those in `releasing` itself
 -- * `lock_as`: `{ external_listing_id, source, organization_id, has_seller }`; `seller_ids`; `is_remembered`, by a
 --   delisting
+-- * `seller`, of a listing that is up: its seats cannot be locked again without him
 -- @module paciolan.workflow.locking
 local core = require "paciolan.core"
 local errors = require "paciolan.errors"
@@ -105,6 +107,17 @@ function locking.needs_undo(run)
   return #(data.locked or {}) > 0 or #(data.releasing or {}) > 0 or data.is_remembered == true
 end
 
+-- A second attempt may lock seats once more that the first one holds.
+local function add_new(list, tokens)
+  local is_there = {}
+  for _, token in ipairs(list) do
+    is_there[token] = true
+  end
+  for _, token in ipairs(tokens) do
+    list[#list + 1] = not is_there[token] and token or nil
+  end
+end
+
 local function prepare(run)
   local data, request = run.data, run.request
   data.locked, data.failed, data.seller_ids = data.locked or {}, data.failed or {}, data.seller_ids or {}
@@ -125,7 +138,7 @@ end
 
 -- Notes what became of the tokens in `data.sending`. Returns whether each of them has been told of.
 local function take(data, sorted)
-  append(data.locked, sorted.locked)
+  add_new(data.locked, sorted.locked)
   append(data.failed, sorted.refused)
   data.sending = or_nil(sorted.unknown)
   return data.sending == nil
@@ -230,7 +243,7 @@ function locking.give_back(run, is_doubtful)
   data.sending = nil
   if is_doubtful then
     append(releasing, data.locked or {})
-    data.locked = {}
+    data.locked, data.is_unlocked_elsewhere = {}, true
   end
   data.releasing = or_nil(releasing)
 end
@@ -258,6 +271,7 @@ function locking.decide(run, as)
   local data = run.data
   local sending, tokens = data.sending, data.sending or data.releasing or {}
   data.locked, data.sending, data.releasing, data.sold = data.locked or {}, nil, nil, nil
+  data.is_unlocked_elsewhere = nil
   if as == "done" then
     append(data.locked, tokens)
   elseif sending and not refuse(run, tokens) then

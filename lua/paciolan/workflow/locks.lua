@@ -57,13 +57,20 @@ function locks.total_price(request, count)
   return request.price and tonumber(("%.14g"):format(math.floor(request.price * count * 100 + 0.5) / 100))
 end
 
+--- Who sells, as the service wants to know for a lock.
+-- @tparam table run
+-- @treturn ?table nil when nobody has to, or when that is not known any more
+function locks.seller(run)
+  return run.request and run.request.seller or run.data.seller
+end
+
 -- As in `link.tickets:lock_all`, each batch names the price of the whole listing.
 local function payload_of(run, tokens)
   local as, request, rows = run.data.lock_as, run.request or {}, {}
   for i, token in ipairs(tokens) do
     rows[i] = { token = token, individualPrice = request.price }
   end
-  return { source = as.source, seller = request.seller, listing = {
+  return { source = as.source, seller = locks.seller(run), listing = {
     externalListingId = as.external_listing_id, tokens = rows,
     totalPrice = locks.total_price(request, #(run.data.seats or tokens)),
   } }

@@ -3,6 +3,7 @@
 -- @module paciolan.workflow.printing
 local core = require "paciolan.core"
 local errors = require "paciolan.errors"
+local runs = require "paciolan.workflow.run"
 
 local printing = {}
 
@@ -46,19 +47,24 @@ local function print_batch(flows, run, batch)
   return answer, err
 end
 
+-- Keeps the tickets that an answer names, also one of which a part failed. Returns how many.
 local function take_tickets(run, answer, batch)
-  local wanted = {}
+  local wanted, count = {}, 0
   for _, token in ipairs(batch) do
-    wanted[token] = { token = token }
+    wanted[token] = true
   end
-  for _, ticket in ipairs(type(answer.tickets) == "table" and answer.tickets or {}) do
+  for _, ticket in ipairs(type(answer) == "table" and type(answer.tickets) == "table" and answer.tickets or {}) do
     if type(ticket) == "table" and wanted[ticket.token] then
-      wanted[ticket.token] = ticket
+      wanted[ticket.token], count = nil, count + 1
+      table.insert(run.data.tickets, runs.storable(ticket))
     end
   end
-  for _, token in ipairs(batch) do
-    table.insert(run.data.tickets, wanted[token])
-  end
+  return count
+end
+
+local function untold_error()
+  return errors.new { kind = "protocol", operation = "tickets.print", attempts = 1, retryable = true,
+    message = "the service answered without naming the tickets" }
 end
 
 local function unprinted(run, err)
@@ -80,11 +86,12 @@ function printing.print(flows, run)
   local batch = next_batch(run)
   while #batch > 0 do
     local answer, err = print_batch(flows, run, batch)
-    if answer then
-      take_tickets(run, answer, batch)
-    elseif run.is_broken then
+    if run.is_broken then
       return nil, err
-    else
+    end
+    local count = take_tickets(run, answer or err.body, batch)
+    if not answer or count == 0 then
+      err = err or untold_error()
       return nil, unprinted(run, err), err.outcome == "rejected"
     end
     batch = next_batch(run)

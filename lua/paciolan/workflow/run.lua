@@ -25,6 +25,46 @@ local FOR_EVER_S = 100 * 365 * 24 * 60 * 60
 -- A run that goes back and forth for months must not outgrow its store.
 local MOST_STEPS, MOST_BEFORE = 200, 5
 
+-- Deeper than that nothing is documented, and readers of JSON have limits.
+local DEEPEST = 24
+
+local storable
+
+-- What is left out of a list leaves a null, so that the others stay where they are.
+local function storable_table(value, depth)
+  local copy = {}
+  for key, item in pairs(value) do
+    if type(key) == "string" or type(key) == "number" then
+      copy[key] = storable(item, depth + 1)
+      copy[key] = copy[key] == nil and type(key) == "number" and json.null or copy[key]
+    end
+  end
+  return copy
+end
+
+function storable(value, depth)
+  if type(value) == "table" and depth <= DEEPEST then
+    return storable_table(value, depth)
+  elseif type(value) == "number" and (value ~= value or math.abs(value) == math.huge) then
+    return nil
+  elseif type(value) == "number" or type(value) == "string" or type(value) == "boolean" or value == json.null then
+    return value
+  end
+  return nil
+end
+
+--- What a journal keeps of something that came from outside. What JSON has no form for is left out, and so is what is
+-- nested deeper than anything documented: the record has to be readable afterwards, whatever a service answers.
+-- @param value
+-- @return a copy
+function run.storable(value)
+  local kept = storable(value, 1)
+  if kept == nil then
+    return nil -- and not what JSON would make of it
+  end
+  return run.plain(kept)
+end
+
 --- Puts a run together.
 -- @tparam table journal
 -- @tparam table lease `key`, `owner`, `ends_at_ms` (monotonic)
@@ -42,9 +82,24 @@ function run.new(journal, lease, space, id, record, text)
   return self
 end
 
+--- Makes whole numbers integers: lua-cjson gives every number as a float, and 2026.0 is not how a person wants to read
+-- a year.
+-- @param value it is changed
+-- @return the value
+function run.with_integers(value)
+  if type(value) == "number" and value % 1 == 0 and math.abs(value) < 2 ^ 53 then
+    return tonumber(("%d"):format(value))
+  elseif type(value) == "table" then
+    for key, item in pairs(value) do
+      value[key] = run.with_integers(item)
+    end
+  end
+  return value
+end
+
 -- What the journal gives back is what was put in, numbers and empty tables included, for a first process too.
 local function through_json(value)
-  return json.decode(json.encode(value))
+  return run.with_integers(json.decode(json.encode(value)))
 end
 
 --- What a journal would make of a value.
@@ -158,6 +213,11 @@ local function write(self, ttl_s)
     return break_off(self, lost_error(self))
   end
   self._text, self._is_revived = text, false
+  if core.monotonic_ms() >= self._lease.ends_at_ms and not self.record.ended_ms then
+    -- While this took so long, somebody may have removed the mark of a run that was not there yet.
+    self._is_marked = false
+    mark_open(self)
+  end
   return true
 end
 
@@ -208,6 +268,7 @@ end
 
 local function note_end(self, entry, result, err)
   entry.state, entry.ended_ms = result ~= nil and "done" or "failed", self:now_ms()
+  self:hear(err)
   if result == nil then
     entry.kind, entry.outcome, entry.status = err.kind, err.outcome, err.status
     entry.type, entry.app_error_code = err.type, err.app_error_code
@@ -276,6 +337,12 @@ function Run:last_step(name)
   return nil
 end
 
+--- Remembers whether the service answers at all.
+-- @tparam ?table err of a call; nil when there was an answer
+function Run:hear(err)
+  self.is_unheard = err ~= nil and (err.kind == "network" or err.kind == "timeout")
+end
+
 -- --- noting -------------------------------------------------------------------------------------------------------
 
 --- Notes evidence. The same word again counts up.
@@ -317,7 +384,7 @@ function Run:keep_error(err)
   end
   plain.body = err.kind == "partial" and err.body or nil
   plain.fields = err.fields
-  self.record.error = through_json(plain)
+  self.record.error = run.storable(plain)
 end
 
 --- The error that was kept.
@@ -361,8 +428,9 @@ function Run:finish(state, result, is_kept)
   end
   local step, before = self.record.step, self.record.state
   self.record.state, self.record.step, self.record.ended_ms = state, nil, self:now_ms()
-  self.record.result = result
+  self.record.result = result and run.storable(result)
   self:forget_request()
+  self.data.seller = is_kept and self.data.seller or nil -- who is needed to lock a seat once more
   local done
   done, err = write(self, is_kept and FOR_EVER_S or self.journal.keep_s)
   if not done then

@@ -186,21 +186,52 @@ end
 
 local steps = {}
 
--- Nothing of it is left locked. What a dead process had begun is tried again by `resume` as long as that may help;
--- somebody who waits is told, and may try again himself.
+-- What a dead process had begun is tried again by `resume` as long as that may help; somebody who waits is told, and
+-- may try again himself.
+local function is_final(run, err)
+  return not run.is_broken and not (run.is_resumed and err.retryable)
+end
+
+-- Nothing of it is left locked.
 local function give_up(run, err)
-  if run.is_broken or (run.is_resumed and err.retryable) then
+  if not is_final(run, err) then
     return nil, err
   end
   return run:fail(err)
 end
 
-function steps.seats(flows, run)
-  local found, err = locking.find(flows, run)
-  if not found then
-    return give_up(run, err)
+-- Ends a run that has not put its listing up: what it has locked is unlocked before, and the delisting forgets it.
+local function take_back(run, err)
+  run:keep_error(err)
+  locking.give_back(run)
+  return run:go("undo", "undoing")
+end
+
+-- What a dead process left is listed by whoever resumes it, but not after so long: its price is an old one, and nobody
+-- waits for it. A person who settles it means it.
+local function is_too_late(flows, run)
+  return run.is_resumed and not run.is_settled and run.record.state == "running"
+    and run:now_ms() - run.record.created_ms > flows.resume_within_ms
+end
+
+local function late_error()
+  return errors.new { kind = "timeout", operation = "workflows.sell", outcome = "not_sent", attempts = 0,
+    retryable = false, message = "the listing was left for so long that it was not put up" }
+end
+
+function steps.seats(flows, run, lost)
+  if is_too_late(flows, run) then
+    return take_back(run, late_error())
   end
-  return run:go("lock")
+  -- Who died here may have got as far as telling the delisting of the seats.
+  run.data.was_left = run.data.was_left or lost ~= nil or nil
+  local found, err = locking.find(flows, run)
+  if found then
+    return run:go("lock")
+  elseif run.data.was_left and is_final(run, err) then
+    return take_back(run, err)
+  end
+  return give_up(run, err)
 end
 
 local function result_of(run)
@@ -213,11 +244,21 @@ local function result_of(run)
     failed = #run.data.failed > 0 and run.data.failed or nil }
 end
 
+-- Where a seller belongs to the lock, he stays as long as the listing is up: without him nobody could find out whether
+-- a seat is still locked for it.
+local function finish_up(run)
+  run.data.seller = run.request.seller
+  return run:finish("done", result_of(run), true)
+end
+
 function steps.lock(flows, run)
+  if is_too_late(flows, run) then
+    return take_back(run, late_error())
+  end
   local locked, err, needs_undo = locking.lock(flows, run)
   if locked then
-    return run:finish("done", result_of(run), true)
-  elseif run.is_broken or (run.is_resumed and err.retryable) then
+    return finish_up(run)
+  elseif not is_final(run, err) then
     return nil, err
   elseif err.in_doubt then
     run:go("lock", "in_doubt")
@@ -362,6 +403,7 @@ local function adopt(run, request)
   end
   run.data.locked, run.data.named = request.tokens, request.tokens
   run.data.lock_as = { external_listing_id = request.external_listing_id, organization_id = request.organization_id }
+  locking.give_back(run, request.after_unlock)
   return run:go("delist", "undoing")
 end
 
@@ -382,11 +424,36 @@ local function knows(run, tokens)
   return true
 end
 
+local function sold_error()
+  return errors.new { kind = "http", operation = "tickets.unlock", outcome = "rejected", attempts = 0,
+    retryable = false, message = "the listing is sold, so there is nothing to unlock" }
+end
+
+-- A listing comes down as a whole. Does a caller who names seats name all that it still holds?
+local function is_whole(run, tokens)
+  local data, is_named = run.data, {}
+  for _, token in ipairs(tokens or {}) do
+    is_named[token] = true
+  end
+  for _, name in ipairs(tokens and { "locked", "sending", "releasing" } or {}) do
+    for _, token in ipairs(data[name] or {}) do
+      if not is_named[token] then
+        return false
+      end
+    end
+  end
+  return true
+end
+
 local function apply(run, request)
   if run.record.writes == 0 then
     return adopt(run, request)
   elseif not knows(run, request.tokens) then
     return invalid("known", "name seats that are not in the listing, which the journal knows")
+  elseif not is_whole(run, request.tokens) then
+    return invalid("whole", "name a part of the listing, which comes down as a whole; without them it does")
+  elseif request.after_unlock and run.record.state == "sold" then
+    return nil, sold_error() -- it was the sale that unlocked them
   end
   locking.give_back(run, request.after_unlock)
   run.record.error = nil

@@ -12,6 +12,7 @@
 --
 -- What cannot be told stays undecided. A token that the service does not know any more proves nothing either.
 -- @module paciolan.workflow.settling
+local places = require "paciolan.workflow.places"
 local seats = require "paciolan.workflow.seats"
 local traces = require "paciolan.workflow.traces"
 local waiting = require "paciolan.workflow.waiting"
@@ -61,12 +62,17 @@ function settling.refused_by_answer(run, body)
   return (split(run.data.tokens, tokens_in(body.failure)))
 end
 
+local function is_filled(list)
+  return type(list) == "table" and next(list) ~= nil
+end
+
 --- Which seats of an order that is COMPLETE were sold: those that neither it nor the answer before names as failed.
--- Where some are, the others have to stand in its offers, if it has any.
+-- Where some failed, the others have to stand in its offers, if it has any.
 -- @tparam table run
 -- @tparam table body of the answer
 -- @treturn table tokens that were sold
 -- @treturn table tokens that were not
+-- @treturn[2] nil when something failed and the answer does not tell what, and when it is about other seats
 function settling.sold_by_answer(run, body)
   local failed = tokens_in(body.failure)
   for _, token in ipairs(run.data.refused or {}) do
@@ -74,11 +80,15 @@ function settling.sold_by_answer(run, body)
   end
   local unsold, sold = split(run.data.tokens, failed)
   local offered = tokens_of_offers(body)
-  if #unsold > 0 and next(offered) then
-    local listed = split(sold, offered)
-    return split(run.data.tokens, tokens_in(listed))
+  local is_about_others = next(offered) ~= nil and #split(sold, offered) == 0
+  if #unsold == 0 and not is_filled(body.failure) and not is_about_others then
+    return sold, unsold
+  elseif next(offered) and not is_about_others then
+    return split(run.data.tokens, tokens_in((split(sold, offered))))
+  elseif #unsold > 0 then
+    return sold, unsold
   end
-  return sold, unsold
+  return nil
 end
 
 -- --- evidence -----------------------------------------------------------------------------------------------------
@@ -97,49 +107,105 @@ local function is_of_another(run, process_id)
   return false
 end
 
--- A callback about one of the seats that came after the order was sent, and that nobody else waits for.
+-- Is the callback about an earlier sale of a seat in another purchase? Whom it names as the owner was that already when
+-- the order was sent. The process of that purchase is not known where it was settled by the owners.
+local function is_of_earlier(run, body)
+  for _, offer in ipairs(type(body.offers) == "table" and body.offers or {}) do
+    local event = type(offer) == "table" and offer.event
+    for _, seat in ipairs(type(event) == "table" and type(event.seats) == "table" and event.seats or {}) do
+      local owner = type(seat) == "table" and places.label(seat.ownerId)
+      if owner and type(seat.token) == "string" and run.data.owners[seat.token] == owner then
+        return traces.is_sold_elsewhere(run, seat.token, 0)
+      end
+    end
+  end
+  return false
+end
+
+-- The answer in a callback that says COMPLETE, of a process of an earlier attempt of this purchase, or of one that
+-- nobody knows, about one of the seats and from after the order was sent. One that says ERROR proves nothing there: it
+-- may be about an order that was refused before.
 local function find_callback(run)
+  local processes = {}
+  for _, process_id in ipairs(run.data.processes or {}) do
+    processes[#processes + 1] = process_id
+  end
   for _, token in ipairs(run.data.tokens) do
     local process_id, err = traces.process_about(run.journal, token)
-    local callback, other
-    if process_id then
-      callback, err = traces.callback(run.journal, process_id)
+    if err then
+      return nil, err
     end
-    if callback and callback.at_ms >= run.data.sent_at_ms - CLOCK_SKEW_MS then
+    processes[#processes + 1] = process_id
+  end
+  for _, process_id in ipairs(processes) do
+    local callback, err = traces.callback(run.journal, process_id)
+    local other
+    if callback and callback.state == "COMPLETE" and callback.at_ms >= run.data.sent_at_ms - CLOCK_SKEW_MS then
       other, err = is_of_another(run, process_id)
+      if other == false then
+        other, err = is_of_earlier(run, callback.body)
+      end
     end
     if err then
       return nil, err
     elseif other == false then
-      return process_id
+      return callback, nil, process_id
     end
   end
   return nil
 end
 
--- Returns the state and the body of the process, where the service knows one, `UNTOLD` when it could not be asked; nil,
--- nil and an error when the journal broke off.
-local function by_process(flows, run)
-  if not run.data.process_id then
-    local process_id, err = find_callback(run)
-    if err then
-      return nil, nil, err
-    elseif process_id then
-      run:note("callback_names_seats", { process_id = process_id })
-      run.data.process_id = process_id
-    end
-  end
-  if not run.data.process_id then
-    return nil
-  end
-  local state, body, err = waiting.wait(flows, run, { process_id = run.data.process_id,
-    poll = function(process_id, options) return flows.link.orders:status(process_id, options) end })
+local function ask_for_process(flows, run, process_id)
+  local state, body, err = waiting.wait(flows, run, { process_id = process_id,
+    poll = function(id, options) return flows.link.orders:status(id, options) end })
   if run.is_broken or (err and err.kind == "store") then
     return nil, nil, err
-  elseif err and err.status ~= 404 then
+  elseif err and err.status ~= 404 and err.kind ~= "partial" then
     return "UNTOLD"
   end
   return state, body
+end
+
+-- May a process have sold something, or still do so?
+local function is_open(run, state, body)
+  local sold = state == "COMPLETE" and settling.sold_by_answer(run, body)
+  return state == "PENDING" or state == "UNTOLD" or (state == "COMPLETE" and (not sold or #sold > 0))
+end
+
+-- Asks for the process of this attempt and for those of earlier ones, until one is open.
+local function ask_for_processes(flows, run)
+  local processes, state, body, err = { run.data.process_id }, nil, nil, nil
+  for _, process_id in ipairs(run.data.processes or {}) do
+    processes[#processes + 1] = process_id
+  end
+  for _, process_id in ipairs(processes) do
+    state, body, err = ask_for_process(flows, run, process_id)
+    if err or is_open(run, state, body) then
+      run.data.process_id = state == "COMPLETE" and process_id or run.data.process_id
+      break
+    end
+  end
+  return state, body, err
+end
+
+-- Returns the state and the body of the process, where the service knows one, `UNTOLD` when it could not be asked; nil,
+-- nil and an error when the journal broke off.
+local function by_process(flows, run)
+  local state, body, err = ask_for_processes(flows, run)
+  if err or state == "COMPLETE" then
+    return state, body, err
+  end
+  local callback, failure, process_id = find_callback(run)
+  if callback then
+    local traced, untraced = traces.add(run, "process", process_id) -- nobody else takes it for his own
+    if not traced then
+      return nil, nil, untraced
+    end
+    run:note("callback_names_seats", { process_id = process_id })
+    run.data.process_id = run.data.process_id or process_id
+    return "COMPLETE", callback.body
+  end
+  return state, body, failure
 end
 
 -- Which seats have another owner than before, and how many the same, or one that cannot be told. Or nil and an error of
@@ -236,8 +302,7 @@ end
 -- @tparam table run that has ended
 -- @treturn boolean
 function settling.came_late(run)
-  local process_id = run.data.process_id or find_callback(run)
-  local callback = process_id and traces.callback(run.journal, process_id) or nil
+  local callback = run.data.process_id and traces.callback(run.journal, run.data.process_id) or find_callback(run)
   return callback ~= nil and callback.state == "COMPLETE"
 end
 
@@ -254,12 +319,19 @@ end
 -- @treturn[2] table err the journal could not be written or read, or somebody else carries the run
 function settling.look(flows, run)
   local state, body, err = by_process(flows, run)
+  run.is_pending = state == "PENDING" or state == "UNTOLD" -- the service works on it, as far as anybody knows
   if err then
     return nil, nil, nil, err
   elseif state == "COMPLETE" then
     local sold, unsold = settling.sold_by_answer(run, body)
-    return #unsold == 0 and "sold" or "part", body, sold
-  elseif state == "ERROR" then
+    if sold and #sold > 0 then
+      return #unsold == 0 and "sold" or "part", body, sold
+    elseif sold and not run.data.was_doubtful then
+      return "unsold"
+    elseif not sold then
+      run:note("part_untold", { process_id = run.data.process_id })
+    end
+  elseif state == "ERROR" and not run.data.was_doubtful then
     return "unsold"
   elseif state == "PENDING" then
     return nil
@@ -270,6 +342,19 @@ function settling.look(flows, run)
     return nil, nil, nil, err -- the process may still be worked on
   end
   return verdict, nil, sold, err
+end
+
+--- Do owners that were just read show that an earlier attempt of the purchase has sold something?
+-- @tparam table run
+-- @tparam table owners by token
+-- @treturn boolean
+function settling.was_sold_before(run, owners)
+  for token, owner in pairs(run.data.owners or {}) do
+    if owners[token] and owners[token] ~= owner then
+      return true
+    end
+  end
+  return false
 end
 
 return settling

@@ -87,6 +87,14 @@ end
 
 local ENDS = { done = "Sold, and the tickets are printed.", failed = "Not sold." }
 
+local function of_end(record)
+  local missing = #(record.data.bought or {}) - #(record.data.tickets or {})
+  if record.state == "done" and missing > 0 then
+    return ("Sold; %d of its tickets could not be printed."):format(missing)
+  end
+  return record.state == "done" and record.error and "A part was sold and printed." or ENDS[record.state]
+end
+
 local PURCHASE = {
   seats = "The seats of the listing are being read; nothing was sent that changes anything.",
   lock = "The seats are being locked; the order was not sent.",
@@ -103,7 +111,7 @@ local PURCHASE = {
 function telling.purchase(record)
   local head = ("Order %s, %s: "):format(record.id, of_purchase(record))
   if record.ended_ms then
-    return head .. (record.state == "done" and record.error and "A part was sold and printed." or ENDS[record.state])
+    return head .. of_end(record)
   elseif record.state == "in_doubt" and record.step == "settle" then
     return head .. doubt(record)
   elseif record.step == "undo" and record.data.bought then
@@ -116,6 +124,69 @@ function telling.purchase(record)
     words = ("The order is being worked on by the service as process %s."):format(record.data.process_id)
   end
   return head .. words .. telling.trouble(record)
+end
+
+local TRANSFER = {
+  owners = "the owners of the seats are being read; nothing was offered in this attempt.",
+  wait = "the service took the offer and works on it.",
+  accept = "the seats are offered; the transfer is being accepted for its recipient.",
+  cancel = "the offer is being taken back.",
+}
+
+local TRANSFER_ENDS = {
+  done = "the seats were offered to their recipient, who may accept them.",
+  failed = "not offered.",
+  canceled = "cancelled; the seats stay with their owner.",
+}
+
+local REFUSED = "the seats were offered to their recipient. Accepting for him was refused, and its history shows that "
+  .. "nobody has accepted: he may still do it himself while the offer stands, or it can be cancelled."
+local UNTOLD_BEFORE = " Nobody knows whether an earlier attempt has offered them."
+local ENDED_OFFER = "offered, not accepted, and not offered any more."
+
+local function transfer_end(record)
+  if record.state == "done" and record.data.accepted then
+    return "accepted; the seats belong to their recipient."
+  elseif record.state == "done" and record.error then
+    return REFUSED
+  end
+  return record.state == "failed" and record.data.is_over and ENDED_OFFER or TRANSFER_ENDS[record.state]
+end
+
+local function transfer_doubt(record)
+  if record.data.process_id then
+    return ("the service works on the offer as process %s, or has lost it. Its end is asked for by resume and settle.")
+      :format(record.data.process_id)
+  end
+  return "the answer to the offer is missing: nobody can say yet whether the seats are offered to their recipient. It "
+    .. "is not sent again. New owners of the seats would show that it was accepted; otherwise a person has to look."
+end
+
+local function of_offer(record)
+  local entry = record.steps[#record.steps]
+  if entry and entry.name == "initiate" and entry.state == "sending" then
+    return ("the seats were being offered at %s, and the answer is not written down."):format(telling.time(entry.at_ms))
+  end
+  return "the seats are about to be offered."
+end
+
+--- A transfer.
+-- @tparam table record
+-- @treturn string
+function telling.transfer(record)
+  local head = ("Transfer %s: "):format(record.id)
+  if record.ended_ms then
+    return head .. transfer_end(record)
+  elseif record.step == "settle" then
+    return head .. transfer_doubt(record)
+  end
+  local before = record.data.carried and UNTOLD_BEFORE or ""
+  if record.step == "initiate" then
+    return head .. of_offer(record) .. before
+  elseif record.step == "owners" then
+    return head .. TRANSFER.owners .. before
+  end
+  return head .. (TRANSFER[record.step] or ("it stands at step %s."):format(record.step)) .. telling.trouble(record)
 end
 
 return telling

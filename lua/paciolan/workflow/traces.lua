@@ -14,6 +14,7 @@
 local errors = require "paciolan.errors"
 local journal = require "paciolan.workflow.journal"
 local json = require "paciolan.json"
+local runs = require "paciolan.workflow.run"
 
 local traces = {}
 
@@ -25,6 +26,7 @@ local CALLBACK, CALLBACK_TOKEN = "paciolan/callback/", "paciolan/callback-token/
 -- How long a callback is kept that nobody has asked for.
 local CALLBACK_S = 7 * 24 * 60 * 60
 local TRIES = 4
+local ENDED = { COMPLETE = true, ERROR = true }
 
 local function name_of(space, id)
   return json.encode { space, id }
@@ -131,6 +133,28 @@ function traces.note_sale(run, tokens)
   return true
 end
 
+--- Takes back that seats were sold in a purchase.
+-- @tparam table run
+-- @tparam table tokens
+-- @treturn boolean true
+-- @treturn[2] nil
+-- @treturn[2] table err of the store
+function traces.forget_sale(run, tokens)
+  local store = run.journal.store
+  for _, token in ipairs(tokens) do
+    local key = run.journal:key(SALE, token)
+    local text, err = store:get(key)
+    local sale = text and json.decode(text) or {}
+    if sale[1] == run.space and sale[2] == run.id then
+      text, err = store:remove(key, text)
+    end
+    if text == nil and err ~= nil then
+      return nil, journal.error_of(err)
+    end
+  end
+  return true
+end
+
 --- Was a seat sold in another purchase since a time?
 -- @tparam table run
 -- @tparam string token
@@ -210,13 +234,13 @@ end
 -- @treturn[2] nil
 -- @treturn[2] table err of the store
 function traces.keep_callback(book, result)
-  local state = tostring(result.state):upper()
-  local text = json.encode { state = state, body = result.body, at_ms = book.now_ms() }
+  local state = type(result.state) == "string" and result.state:upper() or ""
+  local text = json.encode { state = state, body = runs.storable(result.body), at_ms = book.now_ms() }
   local key, options = book:key(CALLBACK, result.process_id), { ttl_s = CALLBACK_S, durable = true }
   local done, err = book.store:add(key, text, options)
   if done == false then
     local before = traces.callback(book, result.process_id)
-    if not before or before.state == "PENDING" then
+    if not before or not ENDED[before.state] then
       done, err = book.store:put(key, text, options)
     end
   end

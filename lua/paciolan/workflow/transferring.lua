@@ -5,22 +5,23 @@
 -- PENDING, `accept` where that is asked for; `cancel` takes the offer back.
 --
 -- **The unknown offer.** A transfer cannot be looked up by the caller's id, and a second one would be a second offer.
--- So initiate is never sent again here: a run whose answer was lost is `in_doubt`, at the step `settle`. A process id
--- or a confirmation code shows what became of it. So do new owners of all seats: their recipient has accepted. That the
--- owners are the old ones proves nothing, for an offer waits for its recipient, for days. Then a person has to look,
--- and decides with `flows:settle`.
+-- So initiate is never sent again here: a run whose answer was lost is `in_doubt`, at the step `settle`, and
+-- `paciolan.workflow.offers` looks for evidence. Where there is none a person has to look, and decides with
+-- `flows:settle`. Who insists on another offer takes the doubt along: that it is refused says nothing of the first.
 -- @module paciolan.workflow.transferring
 local canceling = require "paciolan.workflow.canceling"
 local check = require "paciolan.options"
 local core = require "paciolan.core"
 local errors = require "paciolan.errors"
+local offers = require "paciolan.workflow.offers"
+local places = require "paciolan.workflow.places"
 local telling = require "paciolan.workflow.telling"
 local traces = require "paciolan.workflow.traces"
 local transfers = require "paciolan.workflow.transfers"
-local waiting = require "paciolan.workflow.waiting"
 
 local steps = { cancel = canceling.step }
-local transferring = { name = "transfer", space = "transfer", pivot = "initiate", steps = steps, cancel = canceling }
+local transferring = { name = "transfer", space = "transfer", pivot = "initiate", steps = steps, cancel = canceling,
+  carry_over = offers.carry_over }
 
 -- --- what a caller gives ------------------------------------------------------------------------------------------
 
@@ -105,8 +106,28 @@ local function is_too_late(flows, run)
   return run.is_resumed and run:now_ms() - run.record.created_ms > flows.resume_within_ms
 end
 
+-- For accepting, the recipient is needed once more. Nothing else is.
+local function forget_if_done(run)
+  if run.request and not run.request.accept then
+    run:forget_request()
+  end
+end
+
+local AFTER_ANOTHER = "nobody knows whether the seats were offered before, and another offer was not made: "
+
+-- This attempt has offered nothing, that is certain. Nothing is said by that of an earlier one whose fate is unknown.
+local function give_up(run, err)
+  if not offers.go_back(run) then
+    return transfers.fail(run, err)
+  end
+  run:note("not_offered_again", { kind = err.kind, status = err.status })
+  run:keep_error(errors.with(err, { outcome = "unknown", retryable = false, message = AFTER_ANOTHER .. err.message }))
+  forget_if_done(run)
+  return run:go("settle", "in_doubt")
+end
+
 local function fail_late(run)
-  return run:fail(transfer_error("timeout", "not_sent", "the transfer was left for so long that it was not sent"))
+  return give_up(run, transfer_error("timeout", "not_sent", "the transfer was left for so long that it was not sent"))
 end
 
 local function tokens_of(payload)
@@ -133,24 +154,56 @@ local function stop_before(run, err)
   if run.is_broken or err.kind == "store" or (run.is_resumed and err.retryable) then
     return nil, err
   end
-  return run:fail(errors.with(err, { outcome = "not_sent" }))
+  return give_up(run, errors.with(err, { outcome = "not_sent" }))
 end
 
---- Writes down whose seats they are: what is compared with, should the answer to the offer get lost. Where the service
--- does not know all of them the transfer goes on without.
+local TAKEN = "a seat is in another purchase or transfer that has not ended: %s"
+
+-- The seats are for this transfer alone, so that no other one's acceptance passes for that of this one.
+local function claim(run)
+  local claimed, other = traces.claim(run, run.data.tokens)
+  if claimed == false then
+    return false, transfer_error("validation", "not_sent", TAKEN:format(other))
+  end
+  return claimed, other
+end
+
+-- What the owners are compared with. Where an earlier attempt has read them, that is from before its offer, and stays.
+local function read_owners(flows, run)
+  if run.data.owners then
+    return true
+  end
+  local owners, err = transfers.owners(flows, run, run.data.tokens)
+  if not owners then
+    return nil, err
+  elseif has_all(owners, run.data.tokens) then
+    run.data.owners = owners
+  else
+    run:note("owners_untold_before")
+  end
+  return true
+end
+
+--- Takes the seats for this transfer, and writes down whose they are: what is compared with, should the answer to the
+-- offer get lost. Where the service does not know all of them the transfer goes on without.
 function steps.owners(flows, run)
   if is_too_late(flows, run) then
     return fail_late(run)
   end
   run.data.organization_id = run.request.organization_id
-  local tokens = tokens_of(run.request.payload)
-  local owners, err = transfers.owners(flows, run, tokens)
-  if not owners then
+  run.data.tokens = tokens_of(run.request.payload)
+  local claimed, err = claim(run)
+  if claimed == false then
+    return give_up(run, err)
+  elseif not claimed then
+    return nil, err
+  elseif not offers.has_carried(run) then
+    run.data.owners = nil -- what was written down of them may be old
+  end
+  local is_read
+  is_read, err = read_owners(flows, run)
+  if not is_read then
     return stop_before(run, err)
-  elseif has_all(owners, tokens) then
-    run.data.owners = owners
-  else
-    run:note("owners_untold_before")
   end
   run.has_owners = true
   return run:go("initiate")
@@ -158,15 +211,9 @@ end
 
 -- --- the offer ----------------------------------------------------------------------------------------------------
 
--- For accepting, the recipient is needed once more. Nothing else is.
-local function forget_if_done(run)
-  if run.request and not run.request.accept then
-    run:forget_request()
-  end
-end
-
 -- The transfer is there: it may have to be accepted as well.
 local function go_on(run)
+  run.data.is_doubtful, run.data.carried = nil, nil
   if run.request and run.request.accept then
     return run:go("accept", "running")
   end
@@ -179,7 +226,7 @@ local function doubt(run, err)
   run:note("answer_lost", { kind = err.kind, status = err.status })
   run.data.is_doubtful = true
   transfers.keep(run, err.body)
-  run.data.process_id = err.process_id or run.data.process_id
+  run.data.process_id = places.label(err.process_id) or run.data.process_id
   forget_if_done(run)
   return run:go("settle", "in_doubt")
 end
@@ -206,16 +253,23 @@ local function send_offer(flows, run)
   end)
 end
 
+-- Was it offered in this attempt, and could only what follows not be written down?
+local function was_offered(run)
+  local sent = run:last_step("initiate")
+  return sent ~= nil and (sent.state == "done" or sent.outcome == "unknown")
+end
+
 --- Offers the seats, once.
 function steps.initiate(flows, run, lost)
-  if lost then
+  if lost or was_offered(run) then
     return doubt(run, transfer_error("canceled", "unknown", LOST))
   elseif is_too_late(flows, run) then
     return fail_late(run)
   elseif run.is_resumed and not run.has_owners and #tokens_of(run.request.payload) > 0 then
-    return run:go("owners") -- what was written down of the owners may be old
+    return run:go("owners")
   end
   run.data.organization_id = run.request.organization_id
+  run.data.sent_at_ms = run.data.sent_at_ms or run:now_ms()
   local body, err, response = send_offer(flows, run)
   if run.is_broken then
     return nil, err
@@ -225,24 +279,12 @@ function steps.initiate(flows, run, lost)
   if body then
     return take_answer(run, body, response)
   elseif err.outcome == "not_sent" or err.outcome == "rejected" then
-    return run:fail(err)
+    return give_up(run, err)
   end
   return doubt(run, err)
 end
 
 -- --- what became of it --------------------------------------------------------------------------------------------
-
--- These return true when the run goes on or has ended, and false when nothing is known yet; or nil and an error when
--- the run is not carried any further.
-
--- So that a callback finds the run, whoever gets it.
-local function trace(flows, run)
-  local saved, err = run:save()
-  if not saved then
-    return nil, err
-  end
-  return flows:trace_process(run, run.data.process_id)
-end
 
 local function process_error(run)
   local err = transfer_error("http", "rejected", "the service ended the transfer with ERROR: nothing was offered")
@@ -250,81 +292,19 @@ local function process_error(run)
   return err
 end
 
-local function by_process(flows, run)
-  if not run.data.process_id then
-    return false
-  end
-  local traced, problem = trace(flows, run)
-  if not traced then
-    return nil, problem
-  end
-  local state, body, err = waiting.wait(flows, run, { process_id = run.data.process_id,
-    poll = function(process_id, options) return flows.link.transfers:pending(process_id, options) end })
-  if state == "COMPLETE" then
-    transfers.keep(run, body)
-    return go_on(run)
-  elseif state == "ERROR" and not run.data.was_repeated then
-    return run:fail(process_error(run))
-  elseif run.is_broken or (err and err.kind == "store") then
+-- Returns true when the run goes on or has ended; false when nothing is known yet; or nil and an error when it is not
+-- carried any further.
+local function take_verdict(run, verdict, err)
+  if err then
     return nil, err
-  end
-  return false
-end
-
-local function by_history(flows, run)
-  if not run.data.confirmation_cd then
-    return false
-  end
-  local fate, err = transfers.fate(flows, run)
-  if fate == "open" then
+  elseif verdict == "made" then
     return go_on(run)
-  elseif fate == "accepted" then
+  elseif verdict == "accepted" then
     return transfers.finish_done(run, true)
-  elseif fate == "canceled" then
+  elseif verdict == "canceled" then
     return transfers.finish_canceled(run)
-  elseif run.is_broken then
-    return nil, err
-  end
-  return false
-end
-
-local function compare(before, now)
-  local counts = { changed = 0, unchanged = 0, untold = 0 }
-  for token, owner in pairs(before) do
-    local what = not now[token] and "untold" or now[token] == owner and "unchanged" or "changed"
-    counts[what] = counts[what] + 1
-  end
-  return counts
-end
-
-local function tokens_in(owners)
-  local list = {}
-  for token in pairs(owners) do
-    list[#list + 1] = token
-  end
-  table.sort(list)
-  return list
-end
-
-local function by_owners(flows, run)
-  local before = run.data.owners
-  if not before then
-    return false
-  end
-  local now, err = transfers.owners(flows, run, tokens_in(before))
-  if not now then
-    run:note("owners_unread", { kind = err.kind, status = err.status })
-    if run.is_broken then
-      return nil, err
-    end
-    return false
-  end
-  local counts = compare(before, now)
-  local is_accepted = counts.unchanged == 0 and counts.untold == 0
-  run:note(is_accepted and "owners_changed" or counts.untold > 0 and "owners_untold" or counts.changed > 0
-    and "some_owners_changed" or "owners_unchanged", counts)
-  if is_accepted then
-    return transfers.finish_done(run, true)
+  elseif verdict == "refused" then
+    return give_up(run, process_error(run))
   end
   return false
 end
@@ -333,7 +313,7 @@ local STILL = "the service is still working on the transfer"
 
 --- Waits for the end of what the service works on.
 function steps.wait(flows, run)
-  local found, err = by_process(flows, run)
+  local found, err = take_verdict(run, offers.by_process(flows, run))
   if found or found == nil then
     return found, err
   end
@@ -347,11 +327,9 @@ end
 
 --- Looks for evidence of what became of an offer.
 function steps.settle(flows, run)
-  for _, way in ipairs { by_process, by_history, by_owners } do
-    local found, err = way(flows, run)
-    if found or found == nil then
-      return found, err
-    end
+  local found, err = take_verdict(run, offers.look(flows, run))
+  if found or found == nil then
+    return found, err
   end
   return nil, run:kept_error()
 end
@@ -369,29 +347,82 @@ local function accept_call(flows, run)
   end
 end
 
---- Accepts the transfer for its recipient. When that is refused the transfer is there all the same, so the run stays
--- open at this step, and can be cancelled.
-function steps.accept(flows, run, lost)
-  if not (run.data.transfer_id and run.data.confirmation_cd) then
-    return nil, errors.new { kind = "protocol", operation = "transfers.accept", outcome = "not_sent", attempts = 0,
-      retryable = false, message = "the service told no transferId and confirmationCd, so nothing can be accepted" }
+-- After so many refusals it is not tried again.
+local MOST_REFUSALS = 3
+
+-- The history shows that the transfer was neither accepted nor cancelled, so that the refusal is no echo of an
+-- acceptance whose answer was lost; and nothing that is compared may say otherwise.
+local function take_refusal(flows, run, err)
+  run.data.refusals = (run.data.refusals or 0) + 1
+  if run.data.refusals < MOST_REFUSALS then
+    return nil, err
   end
-  local fate, err = transfers.insist(flows, run, "accept", accept_call(flows, run), lost ~= nil)
+  local verdict, failure = offers.by_owners(flows, run)
+  if failure then
+    return nil, failure
+  elseif verdict == "accepted" then
+    return transfers.finish_done(run, true)
+  elseif verdict == "owners_unchanged" or not run.data.owners then
+    return transfers.finish_done(run, false, err)
+  end
+  return nil, err
+end
+
+local OVER = "offered, not accepted, and not offered any more, on the word of a person"
+
+-- A person says that it is not going to be accepted here. What the history shows weighs more.
+local function take_word(flows, run)
+  local fate, err
+  if run.data.confirmation_cd then
+    fate, err = transfers.fate(flows, run)
+  end
+  if run.is_broken then
+    return nil, err
+  elseif fate == "accepted" then
+    return transfers.finish_done(run, true)
+  elseif fate == "canceled" then
+    return transfers.finish_canceled(run)
+  elseif run.data.word == "done" then
+    return transfers.finish_done(run, false)
+  end
+  run.data.is_over = true
+  return transfers.fail(run, transfer_error("canceled", "rejected", OVER))
+end
+
+local function untold_error()
+  return errors.new { kind = "protocol", operation = "transfers.accept", outcome = "not_sent", attempts = 0,
+    retryable = false, message = "the service told no transferId and confirmationCd, so nothing can be accepted" }
+end
+
+--- Accepts the transfer for its recipient. When that is refused the transfer is there all the same, so the run stays
+-- open at this step, and can be cancelled; refused again and again it ends `done`, and not accepted.
+function steps.accept(flows, run, lost)
+  if run.data.word then
+    return take_word(flows, run)
+  elseif not (run.data.transfer_id and run.data.confirmation_cd) then
+    return nil, untold_error()
+  end
+  local fate, err, is_open = transfers.insist(flows, run, "accept", accept_call(flows, run), lost ~= nil)
   if fate == "accepted" then
     return transfers.finish_done(run, true)
   elseif fate == "canceled" then
     return transfers.end_otherwise(err, "transfers.accept", "the transfer was cancelled",
       transfers.finish_canceled(run))
+  elseif is_open then
+    return take_refusal(flows, run, err)
   end
   return nil, err
 end
 
 -- --- for paciolan.workflow.flows ----------------------------------------------------------------------------------
 
---- May a failed run begin anew? Where no offer was sent in this attempt, or none that left.
+--- May a failed run begin anew? Where no offer was sent in this attempt, or none that left, and none is in doubt.
 -- @tparam table record
 -- @treturn boolean
 function transferring.starts_anew(record)
+  if record.data.is_doubtful or record.data.is_over then
+    return false
+  end
   for _, entry in ipairs(record.steps) do
     if entry.name == "initiate" and entry.outcome ~= "not_sent" then
       return false
@@ -400,15 +431,26 @@ function transferring.starts_anew(record)
   return true
 end
 
---- Decides a transfer that is in doubt, on the word of a person. What was never told cannot be accepted here.
+--- May a person decide a transfer that is not in doubt? One that cannot be accepted.
+-- @tparam table record
+-- @treturn boolean
+function transferring.is_decidable(record)
+  return record.step == "accept"
+end
+
+--- Decides a transfer that is in doubt, or cannot be accepted, on the word of a person. What was never told cannot be
+-- accepted here.
 -- @tparam table run
 -- @tparam string as `done` or `failed`
 -- @treturn boolean true
 -- @treturn[2] nil
 -- @treturn[2] table err of the journal
 function transferring.decide(run, as)
-  if as == "failed" then
-    return run:fail(transfer_error("canceled", "rejected", "not offered, on the word of a person"))
+  if run.record.step == "accept" then
+    run.data.word = as
+    return true
+  elseif as == "failed" then
+    return transfers.fail(run, transfer_error("canceled", "rejected", "not offered, on the word of a person"))
   elseif run.data.transfer_id and run.data.confirmation_cd then
     return go_on(run)
   end
@@ -419,62 +461,15 @@ end
 -- @tparam table run
 -- @treturn boolean is it open again?
 function transferring.look_again(run)
-  local data, callback = run.data, nil
-  if run.record.state == "failed" and data.is_doubtful and data.process_id then
-    callback = traces.callback(run.journal, data.process_id)
-  end
-  if not callback or callback.state ~= "COMPLETE" then
+  local process_id = run.record.state == "failed" and offers.came_late(run)
+  if not process_id then
     return false
   end
-  run:note("callback_came", { process_id = data.process_id, state = callback.state })
+  run:note("callback_came", { process_id = process_id, state = "COMPLETE" })
   run:reopen("settle", "in_doubt")
   return true
 end
 
-local AT = {
-  owners = "the owners of the seats are being read; nothing was offered yet.",
-  wait = "the service took the offer and works on it.",
-  accept = "the seats are offered; the transfer is being accepted for its recipient.",
-  cancel = "the offer is being taken back.",
-}
-
-local ENDED = {
-  done = "the seats were offered to their recipient, who may accept them.",
-  failed = "not offered.",
-  canceled = "cancelled; the seats stay with their owner.",
-}
-
-local function tell_doubt(record)
-  if record.data.process_id then
-    return ("the service works on the offer as process %s, or has lost it. Its end is asked for by resume and settle.")
-      :format(record.data.process_id)
-  end
-  return "the answer to the offer is missing: nobody can say yet whether the seats are offered to their recipient. It "
-    .. "is not sent again. New owners of the seats would show that it was accepted; otherwise a person has to look."
-end
-
-local function tell_offer(record)
-  local entry = record.steps[#record.steps]
-  if entry and entry.name == "initiate" and entry.state == "sending" then
-    return ("the seats were being offered at %s, and the answer is not written down."):format(telling.time(entry.at_ms))
-  end
-  return "the seats are about to be offered."
-end
-
---- Tells what is going on in a run.
--- @tparam table record
--- @treturn string
-function transferring.tell(record)
-  local head = ("Transfer %s: "):format(record.id)
-  if record.ended_ms then
-    local is_accepted = record.state == "done" and record.data.accepted
-    return head .. (is_accepted and "accepted; the seats belong to their recipient." or ENDED[record.state])
-  elseif record.step == "settle" then
-    return head .. tell_doubt(record)
-  elseif record.step == "initiate" then
-    return head .. tell_offer(record)
-  end
-  return head .. (AT[record.step] or ("it stands at step %s."):format(record.step)) .. telling.trouble(record)
-end
+transferring.tell = telling.transfer
 
 return transferring

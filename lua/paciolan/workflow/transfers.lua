@@ -2,11 +2,13 @@
 -- says, and how a run of it ends.
 --
 -- `record.data` of such a run: `confirmation_cd`, `transfer_id`, `url`, `transfer_status` and `process_id` as the
--- service told them; `accepted`, `canceled`; `organization_id`; `owners`, by token, as they were before, when all were
--- known.
+-- service told them; `accepted`, `canceled`; `organization_id`; `tokens`, where the seats are named so; `owners`, by
+-- token, as they were before, when all were known; `sent_at_ms`, when they were offered first.
 -- @module paciolan.workflow.transfers
 local errors = require "paciolan.errors"
+local places = require "paciolan.workflow.places"
 local seats = require "paciolan.workflow.seats"
+local traces = require "paciolan.workflow.traces"
 
 local transfers = {}
 
@@ -18,14 +20,12 @@ local TRIES = 2
 local TOLD = { confirmationCd = "confirmation_cd", transferId = "transfer_id", url = "url",
   transferStatus = "transfer_status", processId = "process_id" }
 
---- Keeps what an answer says of the transfer.
+--- Keeps what an answer says of the transfer. An id may come as a number (row 23).
 -- @tparam table run
 -- @param body of the answer; nothing is kept of one that is no table
 function transfers.keep(run, body)
   for wire, name in pairs(TOLD) do
-    if type(body) == "table" and type(body[wire]) == "string" and body[wire] ~= "" then
-      run.data[name] = body[wire]
-    end
+    run.data[name] = type(body) == "table" and places.label(body[wire]) or run.data[name]
   end
 end
 
@@ -38,16 +38,53 @@ local function result_of(run)
     canceled = data.canceled == true }
 end
 
+-- What others have to know who want to know whose doing it was that the seats have another owner: that they were
+-- accepted, or that they may be. When they were accepted is only known while the run is carried: one that had ended is
+-- found to be accepted at some time or other.
+local function tell_others(run, is_accepted)
+  local tokens, before = run.data.tokens or {}, run.data.before_cancel
+  if before and before.state == "done" then
+    return true
+  elseif is_accepted then
+    return traces.note_sale(run, tokens)
+  end
+  for _, token in ipairs(tokens) do
+    local done, err = traces.add(run, "offer", token)
+    if not done then
+      return nil, err
+    end
+  end
+  return true
+end
+
+-- Ends a run, and gives its seats back to others.
+local function finish(run, state, result)
+  local done, err = run:finish(state, result)
+  if not done then
+    return nil, err
+  end
+  traces.unclaim(run, run.data.tokens or {})
+  return true
+end
+
 --- Ends a run whose transfer is there.
 -- @tparam table run
 -- @tparam boolean is_accepted
+-- @tparam ?table problem what the caller gets in place of the result, now and in every repeated call
 -- @treturn boolean true
 -- @treturn[2] nil
 -- @treturn[2] table err of the journal
-function transfers.finish_done(run, is_accepted)
+function transfers.finish_done(run, is_accepted, problem)
+  local told, err = tell_others(run, is_accepted)
+  if not told then
+    return nil, err
+  end
   run.data.accepted, run.data.canceled, run.record.error = is_accepted, false, nil
   run.data.transfer_status = is_accepted and "accepted" or run.data.transfer_status
-  return run:finish("done", result_of(run))
+  if problem then
+    run:keep_error(problem)
+  end
+  return finish(run, "done", result_of(run))
 end
 
 --- Ends a run whose transfer was cancelled, or never made.
@@ -57,7 +94,18 @@ end
 -- @treturn[2] table err of the journal
 function transfers.finish_canceled(run)
   run.data.accepted, run.data.canceled, run.record.error = false, true, nil
-  return run:finish("canceled", result_of(run))
+  return finish(run, "canceled", result_of(run))
+end
+
+--- Ends a run that has offered nothing.
+-- @tparam table run
+-- @tparam table err what the caller gets
+-- @treturn boolean true
+-- @treturn[2] nil
+-- @treturn[2] table err of the journal
+function transfers.fail(run, err)
+  run:keep_error(err)
+  return finish(run, "failed")
 end
 
 --- Tells the caller that a run has ended, and not as he wanted.
@@ -86,7 +134,9 @@ local function read(run, call)
   if not kept then
     return nil, err
   end
-  return call { deadline_ms = run.journal.deadline_ms, organization_id = run.data.organization_id }
+  local answer, failure = call { deadline_ms = run.journal.deadline_ms, organization_id = run.data.organization_id }
+  run:hear(failure)
+  return answer, failure
 end
 
 local function owners_in(answer)
@@ -140,18 +190,21 @@ local function fate_in(history)
   return fate
 end
 
---- Reads what became of a transfer.
+--- Reads what became of a transfer, also of that of another run.
 -- @tparam table flows
--- @tparam table run whose `confirmation_cd` is known
+-- @tparam table run
+-- @tparam ?string code its confirmation code; without it that of the run
 -- @treturn string `open`, `accepted` or `canceled`
 -- @treturn[2] nil
 -- @treturn[2] table err
-function transfers.fate(flows, run)
+function transfers.fate(flows, run, code)
   local answer, err = read(run, function(options)
-    return flows.link.transfers:history(run.data.confirmation_cd, options)
+    return flows.link.transfers:history(code or run.data.confirmation_cd, options)
   end)
-  local fate = answer and fate_in(answer.history)
-  run:note("history", { fate = fate or "not_read" })
+  local fate = type(answer) == "table" and fate_in(answer.history) or nil
+  if not code then
+    run:note("history", { fate = fate or "not_read" })
+  end
   if not fate then
     return nil, err or no_history_error()
   end
@@ -176,6 +229,7 @@ end
 -- @tparam boolean was_lost one was under way when the run was left
 -- @treturn string `accepted` or `canceled`: what the transfer is, whoever did it; or `refused`
 -- @treturn ?table err of the write, when it was not this one that did it
+-- @treturn ?boolean true when it was refused and the history shows neither
 -- @treturn[2] nil
 -- @treturn[2] table err: it is not known, or was not done; to be tried again
 function transfers.insist(flows, run, name, write, was_lost)
@@ -193,7 +247,7 @@ function transfers.insist(flows, run, name, write, was_lost)
     was_lost = false
     local fate, failure = transfers.fate(flows, run)
     if err and err.outcome == "rejected" and (fate == "open" or is_refusal(failure)) then
-      return "refused", err
+      return "refused", err, fate == "open"
     elseif fate ~= "open" then
       return fate, err or failure
     end

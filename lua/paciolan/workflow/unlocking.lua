@@ -2,8 +2,9 @@
 --
 -- A repeated unlock is no error (contract 2.5), and still an unlock whose answer is missing is not simply repeated: it
 -- names no listing, and by now the seat may be locked by another marketplace. So the seat is locked once more for our
--- listing, and unlocked when that succeeds. Only where that lock cannot be sent again, because a seller belongs to it
--- and is not known any more, the unlock is repeated.
+-- listing, and unlocked when that succeeds. Where that lock cannot be sent again, because nobody knows its source or
+-- the seller who belongs to it, the unlock is repeated; but not when the service has said that it has unlocked seats
+-- itself: then it is for a person.
 -- @module paciolan.workflow.unlocking
 local core = require "paciolan.core"
 local errors = require "paciolan.errors"
@@ -22,12 +23,24 @@ local function sold_error(run)
   return err
 end
 
--- Nobody has to take the listing down any more.
+-- The listing whose seats a run has locked or was about to; nil where it never came to that.
+local function listing_of(run)
+  local as = run.data.lock_as
+  return as and as.external_listing_id or (run.record.kind == "sell" and run.id or nil)
+end
+
+-- Nobody has to take the listing down any more. That it comes down is written before: what is forgotten and not written
+-- would stay up, and nobody would know.
 local function forget(flows, run)
-  if not flows.delisting then
+  local id = listing_of(run)
+  if not flows.delisting or not id then
     return true
   end
-  local done, err = flows.delisting:forget(run.data.lock_as.external_listing_id)
+  local saved, unsaved = run:save()
+  if not saved then
+    return nil, unsaved
+  end
+  local done, err = flows.delisting:forget(id)
   if done == nil then
     return nil, journal.error_of(err)
   end
@@ -39,7 +52,19 @@ end
 
 local function can_lock_again(run)
   local as = run.data.lock_as
-  return as.source ~= nil and (not as.has_seller or (run.request ~= nil and run.request.seller ~= nil))
+  return as.source ~= nil and (not as.has_seller or locks.seller(run) ~= nil)
+end
+
+local UNHELD = "seats of the listing were unlocked elsewhere, and nobody knows how it was locked, so that it cannot be "
+  .. "found out which are still locked for it"
+
+-- Nothing is unlocked: the lock may be that of another marketplace.
+local function leave_to_a_person(run)
+  run:note("not_to_be_held", { seats = #run.data.releasing })
+  local err = errors.new { kind = "protocol", operation = "tickets.unlock", outcome = "unknown", attempts = 0,
+    retryable = false, message = UNHELD }
+  err.in_doubt = true
+  return nil, err
 end
 
 -- Did the service speak about the request, so that it will not say anything else tomorrow?
@@ -51,6 +76,9 @@ end
 local function hold(flows, run)
   local data = run.data
   if not can_lock_again(run) then
+    if data.is_unlocked_elsewhere then
+      return leave_to_a_person(run)
+    end
     data.locked, data.releasing = append(data.releasing, data.locked), nil
     return true
   end
@@ -152,11 +180,8 @@ end
 function unlocking.unlock(flows, run)
   local data = run.data
   data.locked = data.locked or {}
-  if not data.lock_as then
-    return true -- it never came to the lock
-  end
   local done, err = forget(flows, run)
-  if done then
+  if done and data.lock_as then -- else it never came to the lock
     done, err = release_all(flows, run)
   end
   if not done then

@@ -35,7 +35,10 @@ local function ask(run, what)
   local result, err, response = what.poll(what.process_id, { deadline_ms = run.journal.deadline_ms })
   local body = result or err.body
   local state = read_state(body, response, err)
-  local is_told = result ~= nil or err.kind == "partial" or (err.kind == "http" and state == "ERROR")
+  run:hear(err)
+  -- ERROR beside seats that were sold says two things.
+  local is_told = result ~= nil or (err.kind == "partial" and state ~= "ERROR")
+    or (err.kind == "http" and state == "ERROR")
   if is_told and (ENDED[state] or state == "PENDING") then
     run:note("poll", { state = state, process_id = what.process_id,
       request_id = (response or err.response or {}).request_id })
@@ -88,7 +91,7 @@ function waiting.wait(flows, run, what)
     end
     pause_ms = math.min(poll.max_ms, pause_ms * 2)
     state, body, err = ask(run, what)
-    if ENDED[state] or (err and err.status == 404) then
+    if ENDED[state] or (err and (err.status == 404 or err.kind == "partial")) then
       return state, body, err
     end
   until core.monotonic_ms() >= ends_at_ms
