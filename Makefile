@@ -109,7 +109,7 @@ demo: deps-build ## sell, print and transfer tickets against the sandbox
 	  echo "Building for $(LUA_5.4); this takes a few seconds, once."; $(MAKE) $(ONE_ABI) $(if $(V),,-s) all; }
 	@eval "$$($(MAKE) $(ONE_ABI) -s env)" && $(LUA_5.4) examples/first_sale.lua
 
-bench: deps-test ## time a check, an encoding, a call, calls side by side, the stores, and a receipt, on both Luas
+bench: deps-test ## time a check, an encoding, a call, calls side by side, the stores, a receipt, a sale, on both Luas
 	@$(MAKE) --no-print-directory all
 	@for program in payload call concurrent store receive workflow; do $(foreach abi,$(ABIS), \
 	  ( eval "$$($(MAKE) -s --no-print-directory env ABI=$(abi))" && \
