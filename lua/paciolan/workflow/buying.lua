@@ -32,6 +32,7 @@ end
 -- Not sold, that is certain. What this run has locked itself is unlocked before it ends.
 local function end_unsold(run, err)
   run:forget_request()
+  run.data.is_unsold = true
   if locking.needs_undo(run) then
     run:keep_error(err)
     return run:go("undo", "undoing")
@@ -47,7 +48,7 @@ end
 local function doubt(run, err)
   run:forget_request()
   run:keep_error(errors.with(err, { outcome = "unknown", retryable = false }))
-  run.data.is_doubtful = true
+  run.data.is_doubtful, run.data.is_unsold = true, nil
   run:go("settle", "in_doubt")
   for _, token in ipairs(run.data.tokens) do
     local done, failed = traces.add(run, "token", token)
@@ -405,7 +406,7 @@ end
 -- The seats that were to be unlocked are sold, and nobody has told that they were sold by this order.
 local function take_contradiction(run)
   run.data.sold = nil
-  if run.data.is_ordered and not run.data.bought then
+  if (run.data.is_ordered or run.data.was_doubtful) and not run.data.bought then
     run:note("sold_by_the_unlock")
     run.data.is_contradicted = true
     return doubt(run, order_error("protocol", "unknown", "the order was refused, but its seats are sold"))
@@ -430,6 +431,9 @@ function steps.undo(flows, run)
   end
   if run.data.bought then
     return run:go("close", "running")
+  end
+  if run.data.was_doubtful and not run.data.is_unsold then
+    return doubt(run, run:kept_error()) -- what was decided is a lock, and not what an earlier attempt has sold
   end
   traces.unclaim(run, run.data.tokens or {})
   return run:fail(run:kept_error())

@@ -244,14 +244,17 @@ function Flows:unfinished()
   return list
 end
 
--- What became of a run that nobody could take up, or that has just been carried.
+-- A run that was not taken up.
 local function report(self, name, fields)
   local record, problem = self.journal:read(name.space, name.id)
   if not record then
     return problem and unreadable(name, problem) or nil
   end
-  local summary = not (record.ended_ms and fields.held) and carrying.summary_of(record) or nil
-  for field, value in pairs(summary and fields or {}) do
+  if record.ended_ms then
+    return nil -- meanwhile, by somebody else
+  end
+  local summary = carrying.summary_of(record)
+  for field, value in pairs(fields) do
     summary[field] = value
   end
   return summary
@@ -263,7 +266,8 @@ local function raised_error(problem)
     retryable = true, message = "it raised: " .. tostring(problem) }
 end
 
--- Carries one run on, if nobody else does. Returns what became of it, and whether the service gave no answer at all.
+-- Carries one run on, if nobody else does. Returns what became of it, and whether the service gave no answer at all;
+-- nil when it was not asked.
 local function resume_one(self, name)
   local run, err = self.journal:claim(name.space, name.id)
   if not run then
@@ -305,7 +309,7 @@ function Flows:resume()
     local is_unheard
     if silent < MOST_SILENT then
       list[#list + 1], is_unheard = resume_one(self, name)
-      silent = is_unheard and silent + 1 or 0
+      silent = is_unheard and silent + 1 or is_unheard == false and 0 or silent
     else
       list[#list + 1] = report(self, name, { unvisited = true })
     end

@@ -99,7 +99,8 @@ local function ask(flows, run, doubt)
   elseif state == "ERROR" and not doubt.was_repeated then
     return "refused"
   end
-  run.is_pending = run.is_pending or state == "PENDING"
+  -- One that cannot be asked for may be worked on as well.
+  run.is_pending = run.is_pending or state == "PENDING" or (err ~= nil and err.status ~= 404 and err.kind ~= "partial")
   return nil
 end
 
@@ -179,6 +180,20 @@ local function may_be_accepted(flows, run, name)
   return fate ~= "open" and fate ~= "canceled"
 end
 
+-- The id of a purchase of this seat whose order may be done late; nil when there is none, or nil and an error.
+local function doubtful_purchase(run, token)
+  local names, err = traces.find(run.journal, "token", token)
+  for _, name in ipairs(names or {}) do
+    local record, problem = run.journal:read(name.space, name.id)
+    if record and record.state ~= "done" and record.data.is_doubtful then
+      return name.id
+    elseif not record and problem then
+      return nil, problem
+    end
+  end
+  return nil, err
+end
+
 -- The id of another transfer that may be the reason why the seats have other owners; false when there is none.
 local function other_offer(flows, run)
   local seen = { [run.id] = true }
@@ -186,6 +201,10 @@ local function other_offer(flows, run)
     local names, err = traces.find(run.journal, "offer", token)
     if not names then
       return nil, err
+    end
+    local purchase, problem = doubtful_purchase(run, token)
+    if purchase or problem then
+      return purchase, problem
     end
     for _, name in ipairs(names) do
       local may_be, failure = false, nil

@@ -110,6 +110,15 @@ for name, rule in pairs(selling.rules) do
   fulfil_rules[name] = name ~= "keep_partial" and rule or nil -- a sale is all or nothing
 end
 
+-- Is there a listing with this id? What is locked for it would be unlocked with the sale, should that fail.
+local function is_listed(flows, id)
+  local record, problem = flows.journal:read("listing", id)
+  if record then
+    return record.ended_ms == nil or record.state == "done"
+  end
+  return false, problem
+end
+
 --- Reads what `fulfil` is given.
 -- @tparam table flows
 -- @tparam table input see docs/workflows.md
@@ -126,6 +135,13 @@ function purchases.fulfil(flows, input, level)
   local request, problem = selling.request_of(flows, given, level + 1, "fulfil")
   if not request then
     return nil, problem
+  end
+  local is_up, failed = is_listed(flows, given.external_listing_id)
+  if is_up then
+    return nil, invalid("fulfil", "/external_listing_id", "listed",
+      "is that of a listing that is up: buy sells its seats")
+  elseif failed then
+    return nil, failed
   end
   for _, name in ipairs { "buyer", "settlement", "total_fees" } do
     request[name] = given[name]

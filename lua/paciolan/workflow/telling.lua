@@ -105,6 +105,10 @@ local PURCHASE = {
   undo = "Not sold; what was locked for it is being unlocked.",
 }
 
+-- Steps of an attempt that has not ordered yet.
+local IS_BEFORE = { seats = true, lock = true, owners = true, order = true }
+local UNTOLD_ORDER = " That is about this attempt: nobody knows what became of the order of an earlier one."
+
 --- A purchase.
 -- @tparam table record
 -- @treturn string
@@ -116,14 +120,16 @@ function telling.purchase(record)
     return head .. doubt(record)
   elseif record.step == "undo" and record.data.bought then
     return head .. "A part was sold; the seats that were not are being unlocked." .. telling.trouble(record)
-  elseif record.step == "order" then
-    return head .. of_order(record)
+  end
+  local before = record.data.was_doubtful and IS_BEFORE[record.step] and UNTOLD_ORDER or ""
+  if record.step == "order" then
+    return head .. of_order(record) .. before
   end
   local words = PURCHASE[record.step] or ("It stands at step %s."):format(record.step)
   if record.step == "wait" and record.data.process_id then
     words = ("The order is being worked on by the service as process %s."):format(record.data.process_id)
   end
-  return head .. words .. telling.trouble(record)
+  return head .. words .. before .. telling.trouble(record)
 end
 
 local TRANSFER = {

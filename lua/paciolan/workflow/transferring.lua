@@ -253,10 +253,11 @@ local function send_offer(flows, run)
   end)
 end
 
--- Was it offered in this attempt, and could only what follows not be written down?
+-- May it have been offered in this attempt? So it may where somebody has died behind it, or could not write down what
+-- follows.
 local function was_offered(run)
   local sent = run:last_step("initiate")
-  return sent ~= nil and (sent.state == "done" or sent.outcome == "unknown")
+  return sent ~= nil and sent.outcome ~= "not_sent" and sent.outcome ~= "rejected"
 end
 
 --- Offers the seats, once.

@@ -220,6 +220,13 @@ local function is_refusal(err)
   return err ~= nil and not err.retryable and type(err.status) == "number" and err.status >= 400 and err.status < 500
 end
 
+-- Does the answer say what was done? That to a cancellation names the state (contract 2.12); another one shows in the
+-- history.
+local function says(name, answer)
+  local status = answer.transferStatus
+  return name ~= "cancel" or type(status) ~= "string" or status:lower():find("^cancel") ~= nil
+end
+
 --- Accepts or cancels. Either is about one transfer, which can be accepted or cancelled once, and its history tells
 -- whether it was: so where that shows neither it is made again.
 -- @tparam table flows
@@ -237,10 +244,10 @@ function transfers.insist(flows, run, name, write, was_lost)
   for _ = 1, TRIES do
     if not was_lost then
       answer, err = run:send(name, write)
-      if answer then
+      if answer and says(name, answer) then
         transfers.keep(run, answer)
         return DONE[name]
-      elseif run.is_broken or err.outcome == "not_sent" then
+      elseif not answer and (run.is_broken or err.outcome == "not_sent") then
         return nil, err
       end
     end
