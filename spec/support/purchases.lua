@@ -6,6 +6,8 @@
 --     flows:buy(input)
 --     desk:close()
 local core = require("paciolan.core")
+local errors = require("paciolan.errors")
+local luassert = require("luassert")
 local curl = require("paciolan.transport.curl")
 local market = require("support.market")
 local memory = require("paciolan.store.memory")
@@ -268,6 +270,20 @@ function purchases.personal_in(text)
     end
   end
   return nil
+end
+
+--- Expects what a workflow returned to be an error.
+-- @param result
+-- @param err
+-- @tparam string kind
+-- @tparam ?string outcome
+-- @treturn table the error
+function purchases.failed(result, err, kind, outcome)
+  luassert.is_nil(result)
+  luassert.is_true(errors.is(err))
+  luassert.equal(kind, err.kind, tostring(err))
+  luassert.equal(outcome, err.outcome, tostring(err))
+  return err
 end
 
 return purchases

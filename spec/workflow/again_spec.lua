@@ -1,9 +1,10 @@
 --- `again = true` after an attempt of which nobody knows what became of it. That attempt may still be carried out, so
 -- its doubt is not over when the next one fails, and what comes late about it counts.
 
-local errors = require("paciolan.errors")
 local market = require("support.market")
 local purchases = require("support.purchases")
+
+local failed = purchases.failed
 
 local REFUSED = '{"error":{"type":"UNPROCESSABLE_ENTITY","appErrorCode":"MS-422","developerMessage":"no"}}'
 local WORD = "sent_again_on_the_word_of_the_caller"
@@ -28,14 +29,6 @@ describe("another attempt of a purchase", function()
   after_each(function()
     desk:calm()
   end)
-
-  local function failed(result, err, kind, outcome)
-    assert.is_nil(result)
-    assert.is_true(errors.is(err))
-    assert.equal(kind, err.kind, tostring(err))
-    assert.equal(outcome, err.outcome, tostring(err))
-    return err
-  end
 
   -- A purchase whose order is done at the service after a thousand seconds, and whose answer is missing.
   local function lost(fault)

@@ -1,11 +1,12 @@
 --- Every way in which a purchase can end, against the sandbox, whose ledger says what was sold.
 
-local errors = require("paciolan.errors")
 local faulty_store = require("support.faulty_store")
 local json = require("paciolan.json")
 local market = require("support.market")
 local paciolan = require("paciolan")
 local purchases = require("support.purchases")
+
+local failed = purchases.failed
 
 local CALLBACK_URL = "https://marketplace.example/callbacks/0123456789abcdef0123456789abcdef"
 
@@ -30,14 +31,6 @@ describe("a purchase", function()
     desk:calm()
     desk:options({ pending_polls = 0, pending_s = 60 })
   end)
-
-  local function failed(result, err, kind, outcome)
-    assert.is_nil(result)
-    assert.is_true(errors.is(err))
-    assert.equal(kind, err.kind, tostring(err))
-    assert.equal(outcome, err.outcome, tostring(err))
-    return err
-  end
 
   local function state_of(id)
     return assert(flows:find(id)).state

@@ -1,7 +1,6 @@
 --- The whole trade as one run: when it is sold, everything of it is sold and printed; when it is not, nothing of it is
 -- locked any more. Whatever happens in between.
 
-local errors = require("paciolan.errors")
 local faulty_store = require("support.faulty_store")
 local market = require("support.market")
 local purchases = require("support.purchases")
@@ -51,11 +50,7 @@ describe("a whole trade", function()
 
   local function failed(input, kind, outcome)
     local result, err = flows:fulfil(input)
-    assert.is_nil(result)
-    assert.is_true(errors.is(err))
-    assert.equal(kind, err.kind, tostring(err))
-    assert.equal(outcome, err.outcome, tostring(err))
-    return err
+    return purchases.failed(result, err, kind, outcome)
   end
 
   local function state_of(id)

@@ -1,9 +1,10 @@
 --- The tickets of what is sold: whatever the service answers instead of them, it stays sold, and no ticket is lost.
 
-local errors = require("paciolan.errors")
 local json = require("paciolan.json")
 local market = require("support.market")
 local purchases = require("support.purchases")
+
+local failed = purchases.failed
 
 local REFUSED = '{"error":{"type":"BAD_REQUEST","appErrorCode":"MS-400","developerMessage":"no"}}'
 
@@ -27,14 +28,6 @@ describe("the tickets of a purchase", function()
     desk:calm()
     desk:options({ pending_polls = 0, pending_s = 60 })
   end)
-
-  local function failed(result, err, kind, outcome)
-    assert.is_nil(result)
-    assert.is_true(errors.is(err))
-    assert.equal(kind, err.kind, tostring(err))
-    assert.equal(outcome, err.outcome, tostring(err))
-    return err
-  end
 
   -- How many print calls are made; their answers are what `change` says, or those of the service.
   local function prints(change)

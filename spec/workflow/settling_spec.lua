@@ -2,10 +2,11 @@
 -- not name a seat. Nothing but what is certain counts as sold or as not sold.
 
 local core = require("paciolan.core")
-local errors = require("paciolan.errors")
 local json = require("paciolan.json")
 local market = require("support.market")
 local purchases = require("support.purchases")
+
+local failed = purchases.failed
 
 local HUGE = 1e308 * 10
 
@@ -31,14 +32,6 @@ describe("the evidence of a purchase", function()
     desk:calm()
     desk:options({ pending_polls = 0, pending_s = 60 })
   end)
-
-  local function failed(result, err, kind, outcome)
-    assert.is_nil(result)
-    assert.is_true(errors.is(err))
-    assert.equal(kind, err.kind, tostring(err))
-    assert.equal(outcome, err.outcome, tostring(err))
-    return err
-  end
 
   local function expect_state(id, state)
     local known = assert(flows:find(id))
