@@ -427,12 +427,23 @@ describe("paciolan listen", function()
     assert.truthy(problems:find("postponed with 503: store_failed: [^\n]*2000"), problems)
   end)
 
+  -- Opening a pipe for writing waits as long as nobody has it open for reading.
+  local function wait_until_nobody_reads(pipe)
+    for _ = 1, 50 do
+      if program.run("timeout 0.2 sh -c " .. program.words { ": >" .. pipe }) ~= 0 then
+        return
+      end
+    end
+    error("somebody has the pipe open for reading", 0)
+  end
+
   it("ends with 1 once nobody reads what it prints, and acknowledges nothing then", function()
     local pipe = program.words { place .. "/pipe" }
     assert.equal(0, (program.run("mkfifo " .. pipe)))
     local listener, url = start("--mode direct --json", CREDENTIALS, function(words)
       return "sh -c " .. program.words { ("exec 3<>%s; exec %s >%s 3<&-"):format(pipe, words, pipe) }
     end)
+    wait_until_nobody_reads(pipe)
     assert.equal(503, (post(url, inbox.seats())))
     listener:wait_for_problem("standard output is gone")
     assert.equal(1, (listener:stop("0")))

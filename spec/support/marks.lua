@@ -91,16 +91,21 @@ function Marks:found(text)
   return list
 end
 
+-- The address of a table is made of the digits that marks are made of, and some day one passes for a mark.
+local function shown(value)
+  return (tostring(value):gsub("^(%a+: )0x%x+$", "%1"))
+end
+
 --- All that a value shows, as one text: keys and values at any depth, and what `tostring` says.
 function marks.everything(value, seen)
   seen = seen or {}
   if type(value) ~= "table" then
-    return tostring(value)
+    return shown(value)
   elseif seen[value] then
     return ""
   end
   seen[value] = true
-  local parts = { tostring(value) }
+  local parts = { shown(value) }
   for key, item in pairs(value) do
     parts[#parts + 1] = marks.everything(key, seen) .. "=" .. marks.everything(item, seen)
   end
