@@ -56,4 +56,8 @@ describe("the workflows of a link", function()
     assert.same({ "validation", "not_sent", "canceled" }, { err.kind, err.outcome, err.run.state })
     assert.matches("was cancelled", err.message)
   end)
+
+  it("take a message about a seat whose row is no whole number, which is about none of theirs", function()
+    assert.is_true(flows:on_seat { accessId = "129:FB30:FB01", section = "ES:9", row = 1.5, seat = 1 })
+  end)
 end)

@@ -2,9 +2,12 @@
 -- sold after it was. Such a run is opened again, and `resume` or `settle` looks at it.
 -- @module paciolan.workflow.reopening
 local carrying = require "paciolan.workflow.carrying"
+local places = require "paciolan.workflow.places"
 local traces = require "paciolan.workflow.traces"
 
 local reopening = {}
+
+local label = places.label
 
 -- Where somebody carries it just now: who waits for it sees a callback by himself, and so does who ends it as not sold,
 -- for he looks again behind that. A message has nowhere to wait, and has to come again.
@@ -81,10 +84,6 @@ function reopening.by_callback(self, result)
   return reopen_all(self, names, "callback_came", { process_id = result.process_id, state = result.state })
 end
 
-local function text_of(value)
-  return type(value) == "number" and ("%d"):format(value) or type(value) == "string" and value or nil
-end
-
 --- Opens the purchases again that a message about a seat concerns.
 -- @tparam table self flows
 -- @tparam table item of a seats message
@@ -92,8 +91,8 @@ end
 -- @treturn[2] nil
 -- @treturn[2] table err; then the receiver answers 503, and the message comes again
 function reopening.by_seat(self, item)
-  local access_id, section, row, seat = text_of(item.accessId), text_of(item.section), text_of(item.row),
-    text_of(item.seat)
+  local access_id, section, row, seat = label(item.accessId), label(item.section), label(item.row),
+    label(item.seat)
   if not (access_id and section and row and seat) then
     return true
   end
@@ -101,7 +100,7 @@ function reopening.by_seat(self, item)
   if not names then
     return nil, err
   end
-  return reopen_all(self, names, "seat_message", { status = text_of(item.status) })
+  return reopen_all(self, names, "seat_message", { status = label(item.status) })
 end
 
 return reopening
