@@ -131,4 +131,12 @@ function errors.store(message)
   return errors.new { kind = "store", message = message, retryable = false }
 end
 
+--- What to tell of a store that failed. One of the caller's own may answer with plain text, or raise it, and that may
+-- quote what it was to keep.
+-- @param err what came from the store
+-- @treturn table err of kind `store`, or the store's own
+function errors.of_store(err)
+  return errors.is(err) and err or errors.store("the store failed, and gave no error of paciolan.errors.store")
+end
+
 return errors

@@ -85,11 +85,7 @@ end
 
 --- A copy of an error. Each of those who waited gets a table of its own, for the error becomes part of a call.
 function hold.copy_of(err)
-  local told = {}
-  for name, value in pairs(err) do
-    told[name] = value
-  end
-  return errors.new(told)
+  return errors.with(err, {})
 end
 
 return hold

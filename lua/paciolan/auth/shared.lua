@@ -31,13 +31,8 @@ Shared.__index = Shared
 local Lock = {}
 Lock.__index = Lock
 
---- What to tell of a store that failed. One of the caller's own may answer with plain text, or raise it, and that may
--- quote what it was to keep.
--- @param err what came from the store
--- @treturn table err of kind `store`, or the store's own
-function shared.error_of(err)
-  return errors.is(err) and err or errors.store("the store failed, and gave no error of paciolan.errors.store")
-end
+--- What to tell of a store that failed: see `paciolan.errors`.
+shared.error_of = errors.of_store
 
 -- When the store failed last is remembered.
 local function failed(self, err)

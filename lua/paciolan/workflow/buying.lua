@@ -106,13 +106,9 @@ end
 
 -- A purchase that a dead process left before its order is sent by whoever resumes it, but not after this long: the
 -- buyer has gone.
-local function is_too_late(flows, run)
-  return run.is_resumed and run:now_ms() - run.record.created_ms > flows.resume_within_ms
-end
-
 local function timely(handler)
   return function(flows, run, lost)
-    if not run.data.is_ordered and is_too_late(flows, run) then
+    if not run.data.is_ordered and run:is_too_late(flows.resume_within_ms) then
       return give_up(run, order_error("timeout", "not_sent", "the purchase was left for so long that it was not sent"))
     end
     return handler(flows, run, lost)

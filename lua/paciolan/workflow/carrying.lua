@@ -102,6 +102,16 @@ local function carry_on(self, run)
   return outcome_of(run)
 end
 
+-- The same, and the run is given back when something raises.
+local function carry_safely(self, run)
+  local ok, result, err = pcall(carry_on, self, run)
+  if not ok then
+    run:release()
+    error(result, 0)
+  end
+  return result, err
+end
+
 --- Carries a run until it ends or has to stop, and gives it back, also when something raised.
 -- @tparam table self flows
 -- @tparam table run
@@ -109,11 +119,8 @@ end
 -- @treturn[2] nil
 -- @treturn[2] table err
 function carrying.carry(self, run)
-  local ok, result, err = pcall(carry_on, self, run)
+  local result, err = carry_safely(self, run)
   run:release()
-  if not ok then
-    error(result, 0)
-  end
   return result, err
 end
 
@@ -203,12 +210,9 @@ local function settle_first(self, run)
     run:reopen("settle", "in_doubt")
   end
   run.is_resumed = true
-  local ok, result, err = pcall(carry_on, self, run)
+  local result, err = carry_safely(self, run)
   run.is_resumed = nil
-  if not ok then
-    run:release()
-    error(result, 0)
-  elseif run.is_pending or run.is_broken then
+  if run.is_pending or run.is_broken then
     return false, result, err
   elseif run.record.state == "in_doubt" or run.record.state == "failed" then
     run:note("sent_again_on_the_word_of_the_caller")
@@ -278,11 +282,8 @@ local function end_way_back(self, run)
   if not run.record or run:is_ended() or not IS_BACK[run.record.step] then
     return true
   end
-  local ok, result, err = pcall(carry_on, self, run)
-  if not ok then
-    run:release()
-    error(result, 0)
-  elseif run:is_ended() then
+  local result, err = carry_safely(self, run)
+  if run:is_ended() then
     return true
   end
   return false, result, err

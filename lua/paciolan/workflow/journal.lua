@@ -58,13 +58,8 @@ function Journal:key(prefix, ...)
   return prefix .. self._whose .. table.concat(parts, "/")
 end
 
---- What to tell of a store that failed. One of the caller's own may answer with plain text, which may quote what it was
--- to keep.
--- @param err what came from the store
--- @treturn table err of kind `store`
-function journal.error_of(err)
-  return errors.is(err) and err or errors.store("the store failed, and gave no error of paciolan.errors.store")
-end
+--- What to tell of a store that failed: see `paciolan.errors`.
+journal.error_of = errors.of_store
 
 local function decode(self, text)
   local record = run.with_integers(json.decode(text))

@@ -161,7 +161,7 @@ end
 
 -- A store's own error, made one of this run: nothing was sent because of it.
 local function store_error(self, err)
-  local told = errors.is(err) and err or errors.store("the store failed, and gave no error of paciolan.errors.store")
+  local told = errors.of_store(err)
   told.operation = told.operation or "workflows." .. self.record.kind
   return break_off(self, told)
 end
@@ -391,14 +391,7 @@ end
 -- @treturn ?table err
 function Run:kept_error()
   local plain = self.record.error
-  if not plain then
-    return nil
-  end
-  local copy = {}
-  for name, value in pairs(plain) do
-    copy[name] = value
-  end
-  return errors.new(copy)
+  return plain and errors.with(plain, {})
 end
 
 --- Forgets what the caller asked for, with all that is personal in it.
@@ -461,6 +454,13 @@ function Run:reopen(step, state)
   self:go(step, state)
   self.record.ended_ms, self.record.result = nil, nil
   self._is_revived = true
+end
+
+--- Was the run left for longer than whoever resumes it may begin something?
+-- @tparam number within_ms milliseconds since it was made
+-- @treturn boolean
+function Run:is_too_late(within_ms)
+  return self.is_resumed == true and self:now_ms() - self.record.created_ms > within_ms
 end
 
 --- Has the run ended?

@@ -210,8 +210,7 @@ end
 -- What a dead process left is listed by whoever resumes it, but not after so long: its price is an old one, and nobody
 -- waits for it. A person who settles it means it.
 local function is_too_late(flows, run)
-  return run.is_resumed and not run.is_settled and run.record.state == "running"
-    and run:now_ms() - run.record.created_ms > flows.resume_within_ms
+  return not run.is_settled and run.record.state == "running" and run:is_too_late(flows.resume_within_ms)
 end
 
 local function late_error()

@@ -101,11 +101,6 @@ local function transfer_error(kind, outcome, message)
     retryable = outcome == "not_sent", message = message }
 end
 
--- A transfer that a dead process left before its offer is sent by whoever resumes it, but not after this long.
-local function is_too_late(flows, run)
-  return run.is_resumed and run:now_ms() - run.record.created_ms > flows.resume_within_ms
-end
-
 -- For accepting, the recipient is needed once more. Nothing else is.
 local function forget_if_done(run)
   if run.request and not run.request.accept then
@@ -126,6 +121,7 @@ local function give_up(run, err)
   return run:go("settle", "in_doubt")
 end
 
+-- A transfer that a dead process left before its offer is sent by whoever resumes it, but not after this long.
 local function fail_late(run)
   return give_up(run, transfer_error("timeout", "not_sent", "the transfer was left for so long that it was not sent"))
 end
@@ -187,7 +183,7 @@ end
 --- Takes the seats for this transfer, and writes down whose they are: what is compared with, should the answer to the
 -- offer get lost. Where the service does not know all of them the transfer goes on without.
 function steps.owners(flows, run)
-  if is_too_late(flows, run) then
+  if run:is_too_late(flows.resume_within_ms) then
     return fail_late(run)
   end
   run.data.organization_id = run.request.organization_id
@@ -264,7 +260,7 @@ end
 function steps.initiate(flows, run, lost)
   if lost or was_offered(run) then
     return doubt(run, transfer_error("canceled", "unknown", LOST))
-  elseif is_too_late(flows, run) then
+  elseif run:is_too_late(flows.resume_within_ms) then
     return fail_late(run)
   elseif run.is_resumed and not run.has_owners and #tokens_of(run.request.payload) > 0 then
     return run:go("owners")
