@@ -43,7 +43,7 @@ HEADERS := $(wildcard src/*.h src/contract/*.h)
 MODULES      := core httpd sqlite redis authority
 OPTIONAL     := httpd sqlite redis authority
 SRC_core     := $(CORE)
-PKG_core     := libcurl libcrypto
+PKG_core     := libcurl libcrypto zlib
 SRC_httpd    := src/httpd.c src/httpd_exchange.c src/httpd_deadline.c
 PKG_httpd    := libmicrohttpd zlib
 SRC_sqlite   := src/sqlite.c src/sqlite_file.c src/sqlite_handles.c src/sqlite_items.c
@@ -60,8 +60,8 @@ PKGS     = $(foreach m,$(MODULES),$(PKG_$(m)))
 PRESENT  = core $(foreach m,$(OPTIONAL),$(if $(shell $(PKG_CONFIG) --exists $(PKG_$(m)) && echo yes),$(m)))
 ABSENT   = $(filter-out $(PRESENT),$(OPTIONAL))
 
-.PHONY: all help deps deps-build deps-test deps-check env demo bench test check fuzz torture unit-build install rock \
-        rock-install format format-check reference docs clean
+.PHONY: all help deps deps-build deps-test deps-check deps-nginx env demo example-nginx bench bench-nginx test check \
+        fuzz torture unit-build install rock rock-install format format-check reference docs clean
 .DEFAULT_GOAL := all
 
 all: $(foreach abi,$(ABIS),$(foreach m,$(MODULES),$(B)/$(abi)/paciolan/$(m).so)) ## build for both ABIs into build/
@@ -94,6 +94,8 @@ deps-test: ## install what `test` needs
 	@$(DEPS) build test
 deps-check: ## install what `check` needs
 	@$(DEPS) build test check
+deps-nginx: ## install what `example-nginx` needs
+	@$(DEPS) build nginx
 
 # ---- Trying -------------------------------------------------------------------------------------------------------------
 # eval "$(make -s env)" or eval "$(make -s env ABI=jit)": run the built tree from anywhere.
@@ -109,12 +111,22 @@ demo: deps-build ## sell, print and transfer tickets against the sandbox
 	  echo "Building for $(LUA_5.4); this takes a few seconds, once."; $(MAKE) $(ONE_ABI) $(if $(V),,-s) all; }
 	@eval "$$($(MAKE) $(ONE_ABI) -s env)" && $(LUA_5.4) examples/first_sale.lua
 
-bench: deps-test ## time a check, an encoding, a call, calls side by side, the stores, a receipt, a sale, on both Luas
+# nginx's Lua is LuaJIT, and so its example runs on that.
+example-nginx: deps-nginx ## receive, proxy and sell inside nginx, against the sandbox
+	@$(MAKE) --no-print-directory ABIS=jit -s all
+	@eval "$$($(MAKE) --no-print-directory -s env ABI=jit)" && $(LUA_jit) examples/nginx/run.lua
+
+bench: deps-test ## time a check, an encoding, a call, calls side by side, the stores, a receipt, a sale on both Luas, and nginx
 	@$(MAKE) --no-print-directory all
 	@for program in payload call concurrent store receive workflow; do $(foreach abi,$(ABIS), \
 	  ( eval "$$($(MAKE) -s --no-print-directory env ABI=$(abi))" && \
 	    LUA_PATH="$(CURDIR)/bench/?.lua;$$LUA_PATH" $(LUA_$(abi)) bench/$$program.lua ) || exit 1;) \
 	done
+	@$(MAKE) --no-print-directory bench-nginx
+bench-nginx: deps-test ## time calls and messages inside nginx, and watch its memory: make bench-nginx MESSAGES=500000
+	@$(MAKE) --no-print-directory all
+	@eval "$$($(MAKE) -s --no-print-directory env)" && \
+	  LUA_PATH="$(CURDIR)/bench/?.lua;$$LUA_PATH" MESSAGES="$(MESSAGES)" $(LUA_5.4) bench/nginx.lua
 
 # ---- Testing ------------------------------------------------------------------------------------------------------------
 include spec/c/Makefile.inc
@@ -126,7 +138,7 @@ RUN := B="$(B)" LUA54="$(LUA_5.4)" LUAJIT="$(LUA_jit)" spec/run
 
 test: deps-test ## unit tests, specs on both ABIs, installation; ends in "N passed, N failed"
 	@$(MAKE) --no-print-directory all unit-build
-	@$(RUN) unit specs install
+	@$(RUN) unit specs nginx install
 
 check: deps-check ## strict builds, linters, sanitizers, fuzzers, valgrind; ends in "N passed, N failed"
 	@$(MAKE) --no-print-directory all unit-build
@@ -191,4 +203,4 @@ clean: ## remove everything that was built
 	rm -rf $(B) $(B)-gcc $(B)-clang $(B)-asan $(B)-rock
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile

@@ -15,6 +15,7 @@ void lpac_call_register(lua_State *L);
 void lpac_check_register(lua_State *L);
 void lpac_contract_register(lua_State *L);
 void lpac_http_register(lua_State *L);
+void lpac_http1_register(lua_State *L);
 void lpac_json_register(lua_State *L);
 void lpac_redact_register(lua_State *L);
 void lpac_rotation_register(lua_State *L);

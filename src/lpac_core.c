@@ -22,6 +22,7 @@ LPAC_EXPORT int luaopen_paciolan_core(lua_State *L) {
   lpac_check_register(L);
   lpac_contract_register(L);
   lpac_http_register(L);
+  lpac_http1_register(L);
   lpac_json_register(L);
   lpac_redact_register(L);
   lpac_rotation_register(L);

@@ -8,8 +8,7 @@
 ** Whatever allocates may run a finalizer, and that may close or use the same
 ** object. So each call has an answer of its own, in a userdata that owns it, and
 ** looks whether its object is open behind the last allocation before the use. */
-#include "lpac.h"
-#include "pac_http.h"
+#include "lpac_http.h"
 #include "pac_http_batch.h"
 
 #include <string.h>
@@ -162,7 +161,7 @@ static void read_headers(lua_State *L, int table, pac_http_request *request) {
 
 /* The headers come last: behind their array nothing is allocated, so that no
 ** finalizer can take a string out of its table. */
-static void read_request(lua_State *L, int table, pac_http_request *request) {
+void lpac_http_read_request(lua_State *L, int table, pac_http_request *request) {
   luaL_checktype(L, table, LUA_TTABLE);
   memset(request, 0, sizeof *request);
   request->connect_timeout_ms = (long)optional_integer(L, table, "connect_timeout_ms", PAC_HTTP_MAX_TIMEOUT_MS, 0);
@@ -207,6 +206,19 @@ static void read_routes(lua_State *L, int table, pac_http_config *config) {
   config->route_count = (size_t)count;
 }
 
+void lpac_http_read_config(lua_State *L, int table, pac_http_config *config) {
+  memset(config, 0, sizeof *config);
+  config->ca_file = optional_text(L, table, "ca_file");
+  config->ca_path = optional_text(L, table, "ca_path");
+  config->proxy = optional_text(L, table, "proxy");
+  config->max_answer_bytes =
+      (size_t)optional_integer(L, table, "max_answer_bytes", LARGEST_MAX_ANSWER_BYTES, DEFAULT_MAX_ANSWER_BYTES);
+  config->connect_timeout_ms =
+      (long)optional_integer(L, table, "connect_timeout_ms", PAC_HTTP_MAX_TIMEOUT_MS, DEFAULT_CONNECT_TIMEOUT_MS);
+  config->timeout_ms = (long)optional_integer(L, table, "timeout_ms", PAC_HTTP_MAX_TIMEOUT_MS, DEFAULT_TIMEOUT_MS);
+  read_routes(L, table, config);
+}
+
 /* core.http.new(options) -> session. Options: ca_file, ca_path, proxy (strings),
 ** connect_to (table of strings), max_answer_bytes, connect_timeout_ms, timeout_ms
 ** (integers from 1). No connection is made. Raises for wrong types and when
@@ -215,16 +227,7 @@ static int http_new(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
   pac_http_config config;
-  memset(&config, 0, sizeof config);
-  config.ca_file = optional_text(L, 1, "ca_file");
-  config.ca_path = optional_text(L, 1, "ca_path");
-  config.proxy = optional_text(L, 1, "proxy");
-  config.max_answer_bytes =
-      (size_t)optional_integer(L, 1, "max_answer_bytes", LARGEST_MAX_ANSWER_BYTES, DEFAULT_MAX_ANSWER_BYTES);
-  config.connect_timeout_ms =
-      (long)optional_integer(L, 1, "connect_timeout_ms", PAC_HTTP_MAX_TIMEOUT_MS, DEFAULT_CONNECT_TIMEOUT_MS);
-  config.timeout_ms = (long)optional_integer(L, 1, "timeout_ms", PAC_HTTP_MAX_TIMEOUT_MS, DEFAULT_TIMEOUT_MS);
-  read_routes(L, 1, &config);
+  lpac_http_read_config(L, 1, &config);
   lpac_http *self = lua_newuserdatauv(L, sizeof *self, 0);
   memset(self, 0, sizeof *self);
   luaL_setmetatable(L, TYPE_NAME);
@@ -297,7 +300,7 @@ static void push_headers(lua_State *L, const pac_http_answer *answer) {
   }
 }
 
-static int push_answer(lua_State *L, const pac_http_answer *answer) {
+int lpac_http_push_answer(lua_State *L, const pac_http_answer *answer) {
   lua_createtable(L, 0, 5);
   lua_pushinteger(L, answer->status);
   lua_setfield(L, -2, "status");
@@ -330,7 +333,7 @@ static int push_failure(lua_State *L, const pac_http_answer *answer) {
 
 /* Empties the answer, for its userdata may live on for long. */
 static int push_outcome(lua_State *L, pac_http_answer *answer) {
-  int results = answer->kind == PAC_HTTP_ANSWERED ? push_answer(L, answer) : push_failure(L, answer);
+  int results = answer->kind == PAC_HTTP_ANSWERED ? lpac_http_push_answer(L, answer) : push_failure(L, answer);
   pac_http_answer_reset(answer);
   return results;
 }
@@ -345,7 +348,7 @@ static int http_send(lua_State *L) {
   (void)check_open(L, 1);
   lua_settop(L, 2);
   pac_http_answer *answer = new_answer(L);
-  read_request(L, 2, &request);
+  lpac_http_read_request(L, 2, &request);
   if (pac_http_send(check_open(L, 1)->session, &request, answer, &err) != PAC_OK) {
     return luaL_error(L, "%s", err.message);
   }
@@ -375,7 +378,7 @@ static int batch_add(lua_State *L) {
   (void)check_open_batch(L);
   (void)check_open(L, 2);
   lua_settop(L, 3);
-  read_request(L, 3, &request);
+  lpac_http_read_request(L, 3, &request);
   const lpac_http_batch *self = check_open_batch(L);
   const lpac_http *http = check_open(L, 2);
   if (pac_http_batch_add(self->batch, http->session, &request, &id, &err) != PAC_OK) {

@@ -48,15 +48,26 @@ static bool is_timeout(long ms) {
   return ms >= 1 && ms <= PAC_HTTP_MAX_TIMEOUT_MS;
 }
 
-pac_status pac_http_new(const pac_http_config *config, pac_http **out, pac_err *err) {
-  *out = NULL;
+pac_status pac_http_config_check(const pac_http_config *config, pac_err *err) {
   if (!is_timeout(config->connect_timeout_ms) || !is_timeout(config->timeout_ms)) {
     return pac_fail(err, PAC_INVALID, "timeouts must be 1 to %d ms", PAC_HTTP_MAX_TIMEOUT_MS);
   }
   if (config->max_answer_bytes == 0) {
     return pac_fail(err, PAC_INVALID, "max_answer_bytes must be above 0");
   }
-  pac_status status = pac_http_start_libcurl(err);
+  pac_status status = PAC_OK;
+  for (size_t i = 0; status == PAC_OK && i < config->route_count; i++) {
+    status = pac_http_route_check(&config->routes[i], err);
+  }
+  return status;
+}
+
+pac_status pac_http_new(const pac_http_config *config, pac_http **out, pac_err *err) {
+  *out = NULL;
+  pac_status status = pac_http_config_check(config, err);
+  if (status == PAC_OK) {
+    status = pac_http_start_libcurl(err);
+  }
   if (status != PAC_OK) {
     return status;
   }

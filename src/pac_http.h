@@ -89,9 +89,13 @@ typedef struct pac_http_answer {
   size_t received_lines;
 } pac_http_answer;
 
+/* Checks what pac_http_new will take: timeouts of 1..PAC_HTTP_MAX_TIMEOUT_MS, a cap above 0, routes of host:port that
+** end at a loopback host if they begin at one.
+** Returns PAC_INVALID, and err names the rule. */
+pac_status pac_http_config_check(const pac_http_config *config, pac_err *err) PAC_WARN_UNUSED;
+
 /* Opens a session. No connection is made before the first request.
-** Args: config, whose timeouts must be 1..PAC_HTTP_MAX_TIMEOUT_MS and whose cap must be above 0. A route that begins at
-** a loopback host ends at one.
+** Args: config, see pac_http_config_check.
 ** Returns PAC_OK and *out; PAC_INVALID, PAC_NO_MEMORY or PAC_FAILED (libcurl unusable) leave *out NULL.
 ** Owns: the caller frees *out with pac_http_free. */
 pac_status pac_http_new(const pac_http_config *config, pac_http **out, pac_err *err) PAC_WARN_UNUSED;

@@ -76,8 +76,11 @@ void pac_http_transfer_fail(pac_http_transfer *transfer, CURLcode code);
 /* Gives back what the transfer borrowed and owned, the handle excepted. */
 void pac_http_transfer_clear(pac_http_transfer *transfer);
 
-/* Makes the lines that CURLOPT_CONNECT_TO takes; *out is NULL without routes.
-** Returns PAC_INVALID (err names the rule) or PAC_NO_MEMORY, with *out NULL.
+/* Checks one route, see pac_http_config_check. */
+pac_status pac_http_route_check(const pac_http_route *route, pac_err *err) PAC_WARN_UNUSED;
+
+/* Makes the lines that CURLOPT_CONNECT_TO takes, of routes that were checked; *out is NULL without routes.
+** Returns PAC_NO_MEMORY, with *out NULL.
 ** Owns: the caller frees *out with curl_slist_free_all. */
 pac_status pac_http_route_list(const pac_http_route *routes, size_t count, struct curl_slist **out,
                                pac_err *err) PAC_WARN_UNUSED;

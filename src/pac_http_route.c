@@ -27,7 +27,7 @@ static bool read_place(const char *place, bool *loopback) {
 }
 
 /* Only plain http to this machine is allowed, so what is written for it must stay here. */
-static pac_status check_route(const pac_http_route *route, pac_err *err) {
+pac_status pac_http_route_check(const pac_http_route *route, pac_err *err) {
   bool from_loopback = false, to_loopback = false;
   if (!read_place(route->from, &from_loopback) || !read_place(route->to, &to_loopback)) {
     return pac_fail(err, PAC_INVALID, "connect_to: host:port is expected, for both");
@@ -50,15 +50,11 @@ pac_status pac_http_route_list(const pac_http_route *routes, size_t count, struc
   *out = NULL;
   for (size_t i = 0; i < count; i++) {
     char line[MAX_LINE];
-    pac_status status = check_route(&routes[i], err);
-    if (status == PAC_OK) {
-      (void)snprintf(line, sizeof line, "%s:%s", routes[i].from, routes[i].to);
-      status = add_line(out, line) ? PAC_OK : pac_fail(err, PAC_NO_MEMORY, "out of memory");
-    }
-    if (status != PAC_OK) {
+    (void)snprintf(line, sizeof line, "%s:%s", routes[i].from, routes[i].to);
+    if (!add_line(out, line)) {
       curl_slist_free_all(*out);
       *out = NULL;
-      return status;
+      return pac_fail(err, PAC_NO_MEMORY, "out of memory");
     }
   }
   return PAC_OK;
