@@ -1069,11 +1069,11 @@ describe("on_event", function()
       })
     assert(calls.unlock(link))
     assert.same({
-      "request auth.token 1", "response auth.token 1", "rotation exchange true",
+      "request auth.token 1", "response auth.token 1", "call auth.token 1", "rotation exchange true",
       "request tickets.unlock 1", "response tickets.unlock 1", "retry tickets.unlock 2",
       "request tickets.unlock 2", "response tickets.unlock 2",
-      "request auth.token 1", "response auth.token 1", "rotation refresh true",
-      "request tickets.unlock 3", "response tickets.unlock 3",
+      "request auth.token 1", "response auth.token 1", "call auth.token 1", "rotation refresh true",
+      "request tickets.unlock 3", "response tickets.unlock 3", "call tickets.unlock 3",
     }, list)
     for _, secret in ipairs { "access-", "refresh-", "code-1", "key-0001", "98973476444", "Bearer" } do
       assert.is_nil(table.concat(text, "\n"):find(secret, 1, true), secret)

@@ -51,13 +51,14 @@ end
 
 -- Every field that may be there, and what it must look like; `true` behind it when it must be there.
 local COMMON = {
-  type = { one_of("request response retry rotation"), true },
+  type = { one_of("call request response retry rotation"), true },
   operation = { function(value) return names[value] == true end, true },
   request_id = { core.is_uuid_v4, true }, attempt = { whole(0), true }, at_ms = { whole(1700000000000), true },
 }
 local SHAPES = {
   request = { method = { one_of("GET POST PUT DELETE"), true }, path = { path, true } },
   response = { status = { status }, kind = { kind }, outcome = { outcome }, elapsed_ms = { whole(0), true } },
+  call = { status = { status }, kind = { kind }, outcome = { outcome }, elapsed_ms = { whole(0), true } },
   retry = { wait_ms = { function(value) return type(value) == "number" and value >= 0 end, true } },
   rotation = { step = { one_of("refresh exchange"), true }, ok = { function(value) return type(value) == "boolean" end,
     true }, status = { status }, kind = { kind }, outcome = { outcome }, elapsed_ms = { whole(0), true } },
@@ -128,41 +129,52 @@ local function told(event)
 end
 
 local COURSES = {
-  { "a success", order, {}, { OK }, nil, { "request orders.complete 1", "response orders.complete 1 200" } },
+  { "a success", order, {}, { OK }, nil,
+    { "request orders.complete 1", "response orders.complete 1 200", "call orders.complete 1 200" } },
   { "a refusal", order, {}, { answer(422) }, nil,
-    { "request orders.complete 1", "response orders.complete 1 422 http rejected" } },
+    { "request orders.complete 1", "response orders.complete 1 422 http rejected",
+      "call orders.complete 1 422 http rejected" } },
   { "silence after an order", order, {}, { TIMEOUT }, nil,
-    { "request orders.complete 1", "response orders.complete 1 timeout unknown" } },
+    { "request orders.complete 1", "response orders.complete 1 timeout unknown",
+      "call orders.complete 1 timeout unknown" } },
   { "repetition", unlock, {}, { NOT_SENT, answer(429, { ["retry-after"] = "2" }), OK }, nil, {
     "request tickets.unlock 1", "response tickets.unlock 1 network not_sent", "retry tickets.unlock 2",
-    "request tickets.unlock 2", "response tickets.unlock 2 429 rate_limit rejected" } },
+    "request tickets.unlock 2", "response tickets.unlock 2 429 rate_limit rejected",
+    "call tickets.unlock 2 429 rate_limit rejected" } },
   { "repetition of a read, with a path", status_of_order, {}, { answer(500), OK }, nil, {
     "request orders.status 1", "response orders.status 1 500 http", "retry orders.status 2",
-    "request orders.status 2", "response orders.status 2 200" } },
+    "request orders.status 2", "response orders.status 2 200", "call orders.status 2 200" } },
   { "a part that was done", unlock, {}, { { status = 207, body = '{"failure":[{"token":"t"}]}' } }, nil,
-    { "request tickets.unlock 1", "response tickets.unlock 1 207 partial" } },
+    { "request tickets.unlock 1", "response tickets.unlock 1 207 partial",
+      "call tickets.unlock 1 207 partial" } },
   { "a page instead of JSON", unlock, {}, { { status = 200, body = "<html>" } }, nil,
-    { "request tickets.unlock 1", "response tickets.unlock 1 200 protocol unknown" } },
+    { "request tickets.unlock 1", "response tickets.unlock 1 200 protocol unknown",
+      "call tickets.unlock 1 200 protocol unknown" } },
   { "the exchange of a code", order, { TOKEN }, { OK }, { auth = { code = "c" } }, {
-    "request auth.token 1", "response auth.token 1 200", "rotation auth.token 1 exchange true 200",
-    "request orders.complete 1", "response orders.complete 1 200" } },
+    "request auth.token 1", "response auth.token 1 200", "call auth.token 1 200",
+    "rotation auth.token 1 exchange true 200",
+    "request orders.complete 1", "response orders.complete 1 200", "call orders.complete 1 200" } },
   { "a 401", order, { TOKEN }, { answer(401), OK }, { auth = OLD }, {
     "request orders.complete 1", "response orders.complete 1 401 auth rejected",
-    "request auth.token 1", "response auth.token 1 200", "rotation auth.token 1 refresh true 200",
-    "request orders.complete 2", "response orders.complete 2 200" } },
+    "request auth.token 1", "response auth.token 1 200", "call auth.token 1 200",
+    "rotation auth.token 1 refresh true 200",
+    "request orders.complete 2", "response orders.complete 2 200", "call orders.complete 2 200" } },
   { "a refused renewal", order, { answer(400) }, { answer(401) }, { auth = OLD }, {
     "request orders.complete 1", "response orders.complete 1 401 auth rejected",
-    "request auth.token 1", "response auth.token 1 400 auth rejected",
-    "rotation auth.token 1 refresh false 400 auth rejected" } },
+    "request auth.token 1", "response auth.token 1 400 auth rejected", "call auth.token 1 400 auth rejected",
+    "rotation auth.token 1 refresh false 400 auth rejected", "call orders.complete 1 auth rejected" } },
   { "a renewal that is not answered", order, { TIMEOUT }, { OK }, { auth = { refresh_token = "r1" } }, {
-    "request auth.token 1", "response auth.token 1 timeout unknown",
-    "rotation auth.token 1 refresh false timeout unknown" } },
+    "request auth.token 1", "response auth.token 1 timeout unknown", "call auth.token 1 timeout unknown",
+    "rotation auth.token 1 refresh false timeout unknown", "call orders.complete 0 timeout not_sent" } },
   { "a renewal without a token", order, { { status = 200, body = "{}" } }, { OK },
     { auth = { refresh_token = "r1" } }, { "request auth.token 1", "response auth.token 1 200",
-      "rotation auth.token 1 refresh false 200 protocol unknown" } },
+      "call auth.token 1 200", "rotation auth.token 1 refresh false 200 protocol unknown",
+      "call orders.complete 0 protocol not_sent" } },
   { "a deadline that leaves no time to repeat", unlock, {}, { answer(503, { ["retry-after"] = "9" }) },
-    { deadline_ms = 5000 }, { "request tickets.unlock 1", "response tickets.unlock 1 503 http unknown" } },
-  { "a payload that is not sent", function(link) return link.tickets:unlock {} end, {}, { OK }, nil, {} },
+    { deadline_ms = 5000 }, { "request tickets.unlock 1", "response tickets.unlock 1 503 http unknown",
+      "call tickets.unlock 1 503 http unknown" } },
+  { "a payload that is not sent", function(link) return link.tickets:unlock {} end, {}, { OK }, nil,
+    { "call tickets.unlock 0 validation not_sent" } },
 }
 
 describe("the events of", function()
@@ -268,7 +280,7 @@ describe("a hook", function()
       end
     end })
     assert(order(link))
-    assert.equal(4, count)
+    assert.equal(6, count)
   end)
 
   it("gets tables of its own, which it may keep", function()
@@ -276,9 +288,10 @@ describe("a hook", function()
     local link = client({}, { OK }, { on_event = function(event) events[#events + 1] = event end })
     assert(order(link))
     assert(order(link))
-    assert.equal(4, #events)
-    assert.are_not.equal(events[1], events[3])
-    assert.are_not.equal(events[1].request_id, events[3].request_id)
+    assert.equal(6, #events)
+    assert.are_not.equal(events[1], events[4])
+    assert.are_not.equal(events[1].request_id, events[4].request_id)
     assert.equal(events[1].request_id, events[2].request_id)
+    assert.equal(events[1].request_id, events[3].request_id)
   end)
 end)

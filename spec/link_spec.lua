@@ -191,7 +191,7 @@ describe("a link", function()
 
     it("shows where it goes and nothing else", function()
       local text = tostring(link) .. tostring(link.tickets) .. tostring(link.auth)
-      assert.truthy(text:find(place.box.base_url, 1, true))
+      assert.truthy(text:find(link._config.base_url, 1, true))
       assert.is_nil(text:find(place.box.api_key, 1, true))
       assert.is_nil(text:find(place.box.auth_code, 1, true))
     end)

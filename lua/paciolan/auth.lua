@@ -8,7 +8,7 @@
 -- yield, and between processes and hosts by a lock in the store (paciolan.auth.shared). Who waits goes on with the new
 -- set as soon as that is stored.
 -- @module paciolan.auth
-local concurrent = require "paciolan.concurrent"
+local call = require "paciolan.call"
 local core = require "paciolan.core"
 local credentials = require "paciolan.auth.credentials"
 local errors = require "paciolan.errors"
@@ -168,6 +168,21 @@ local function acquire_after_other(self, view, limits)
   return nil, hold.copy_of(ended.err)
 end
 
+-- An early renewal that nobody has to wait for, where the transport knows a place for it. Returns true then.
+local function renew_later(self)
+  local transport = self._config.transport
+  if self._is_deferred or not transport.defer then
+    return self._is_deferred
+  end
+  self._is_deferred = transport:defer(function()
+    self._is_deferred = false
+    if not self._config.is_closed then
+      methods.acquire(self, own_limits(self), true)
+    end
+  end)
+  return self._is_deferred
+end
+
 local function acquire_anew(self, step, view, limits)
   if core.monotonic_ms() >= limits.ends_at_ms then
     return nil, hold.not_begun("timeout", "the deadline passed before the access token could be renewed")
@@ -199,13 +214,14 @@ end
 -- than a second (or that time) left. Another renewal is waited for up to the deadline, and for half of the time that is
 -- left where the old token serves; if its process dies, its lock ends soon after the time of one attempt.
 -- @tparam table limits of the call that needs it: `ends_at_ms` (monotonic milliseconds) and `retries`
+-- @tparam ?boolean is_deferred nobody waits for it, so that an early renewal is made at once
 -- @treturn table `{ accessToken, expiration, refreshToken, tokenType }`
 -- @treturn[2] nil
 -- @treturn[2] table err: `auth` when the credentials are refused or used up, `timeout` when the deadline passed before
 -- a renewal began or another one ended, `store` when the store failed, the error of another renewal that this one
 -- waited for, else as any call
 -- @raise what the store raises; a new pair is then kept for the next call
-function methods:acquire(limits)
+function methods:acquire(limits, is_deferred)
   local view, err = set.load(self, limits)
   if not view then
     return nil, err
@@ -214,6 +230,8 @@ function methods:acquire(limits)
   if not step then
     return nil, pause
   elseif step == "use" or (step == "use_and_refresh" and (hold.is_taken(self) or is_late(self, limits))) then
+    return public(view)
+  elseif step == "use_and_refresh" and not is_deferred and renew_later(self) then
     return public(view)
   elseif hold.is_taken(self) then
     return acquire_after_other(self, view, limits)
@@ -231,8 +249,9 @@ end
 
 --- Waits for the end of a renewal that another task has under way. Where nobody can wait, it does not.
 function methods:finish()
-  while hold.is_taken(self) and concurrent.loop() and self._config.hooks.running == 0 do
-    self._config.transport:sleep(FINISH_POLL_MS)
+  local transport = self._config.transport
+  while hold.is_taken(self) and transport.gives_way and transport:gives_way() and not call.is_in_hook(self._config) do
+    transport:sleep(FINISH_POLL_MS)
   end
 end
 

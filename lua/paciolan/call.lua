@@ -6,6 +6,7 @@
 local core = require "paciolan.core"
 local errors = require "paciolan.errors"
 local json = require "paciolan.json"
+local phases = require "paciolan.phases"
 
 local call = {}
 
@@ -33,13 +34,34 @@ local function emit(config, event)
     return
   end
   event.at_ms = core.now_ms()
-  config.hooks.running = config.hooks.running + 1
+  local hooks = config.hooks
+  hooks.running = hooks.running + 1
   if is_in_coroutine() then
-    coroutine.resume(coroutine.create(hook), event)
+    local thread = coroutine.create(hook)
+    hooks.threads[thread] = true
+    coroutine.resume(thread, event)
   else
     pcall(hook, event)
   end
-  config.hooks.running = config.hooks.running - 1
+  hooks.running = hooks.running - 1
+end
+
+--- Is this called by a hook? What a hook waits for may be what its own call holds.
+-- @tparam table config the client's settings
+-- @treturn boolean
+function call.is_in_hook(config)
+  local hooks = config.hooks
+  if hooks.running == 0 then
+    return false
+  end
+  -- In nginx a hook that waits lets other requests go on, which are no hooks.
+  return not phases.nginx() or hooks.threads[coroutine.running()] == true
+end
+
+--- What a client has to know of its hooks.
+-- @treturn table
+function call.new_hooks()
+  return { running = 0, threads = setmetatable({}, { __mode = "k" }) }
 end
 
 --- Tells the client's `on_event` hook, if there is one.
@@ -405,6 +427,14 @@ local function run(config, state)
   end
 end
 
+-- The end of a call, however many attempts it took; without any, the payload was refused or no token could be had.
+local function emit_end(config, name, request_id, err, response)
+  emit(config, {
+    type = "call", operation = name, request_id = request_id, attempt = response.attempts, status = response.status,
+    kind = err and err.kind or nil, outcome = err and err.outcome or nil, elapsed_ms = response.elapsed_ms,
+  })
+end
+
 -- In the order of their names, so that the same call always gives the same request.
 local function list_of(headers)
   local list = {}
@@ -436,19 +466,26 @@ function call.run(config, name, payload, options)
     shapes = config.shapes, distributor_code = options.distributor_code, organization_id = organization_id,
     path = override and override.path,
   })
-  if not target then
-    return fail(errors.validation(name, body, unsent(operation)),
-      { headers = {}, request_id = options.request_id, attempts = 0, elapsed_ms = 0 })
-  end
   local request_id = options.request_id or assert(core.request_id())
+  if not target then
+    local err = errors.validation(name, body, unsent(operation))
+    local unmade = { headers = {}, request_id = options.request_id, attempts = 0, elapsed_ms = 0 }
+    emit_end(config, name, request_id, err, unmade)
+    return fail(err, unmade)
+  end
   local now = core.monotonic_ms()
-  return run(config, {
+  local result, err, response = run(config, {
     name = name, operation = operation, target = target, body = body, organization_id = organization_id,
     request_id = request_id, extra_headers = list_of(options.headers or {}),
     timeout_ms = options.timeout_ms or config.timeout_ms, retries = options.retries or config.retries,
     started_at_ms = now, ends_at_ms = now + (options.deadline_ms or config.deadline_ms),
     attempts = 0, repeats = 0, rotated = false,
   })
+  emit_end(config, name, request_id, err, err and err.response or response)
+  if err then
+    return nil, err
+  end
+  return result, nil, response
 end
 
 return call

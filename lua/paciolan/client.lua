@@ -7,6 +7,7 @@ local check = require "paciolan.options"
 local core = require "paciolan.core"
 local errors = require "paciolan.errors"
 local memory = require "paciolan.store.memory"
+local transport = require "paciolan.transport"
 
 local client = {}
 
@@ -133,6 +134,14 @@ local function check_shapes(shapes, level)
   if not ok then
     error("paciolan.new: " .. tostring(message):gsub("^.-:%d+: ", ""), level)
   end
+end
+
+local function open_transport(config)
+  local ok, opened = pcall(transport.default, { ca_file = config.ca_file, proxy = config.proxy })
+  if not ok then
+    error("paciolan.new: " .. tostring(opened), CALLER)
+  end
+  return opened
 end
 
 -- --- options of one call ----------------------------------------------------------------------------------------
@@ -319,11 +328,9 @@ function client.new(options)
   check_shapes(config.shapes, CALLER)
   config.owns_store = config.store == nil
   config.store = config.store or memory.new()
-  config.transport = config.transport or require("paciolan.transport.curl").new {
-    ca_file = config.ca_file, proxy = config.proxy,
-  }
+  config.transport = config.transport or open_transport(config)
   config.budget = call.new_budget()
-  config.hooks = { running = 0 } -- while a hook runs, nothing else of this client does
+  config.hooks = call.new_hooks()
   config.auth = auth.new(config, seed)
   local link = { _config = config, auth = config.auth }
   for resource, methods in pairs(resources) do

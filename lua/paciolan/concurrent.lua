@@ -15,9 +15,12 @@
 -- * `loop:wait_for(number, owner)`: lets other tasks run until the poller brings that number; returns the two values.
 --   `owner` is kept from the collector until then.
 -- * `loop:sleep(ms)`: lets other tasks run for that long.
+--
+-- In nginx there is no loop of ours: its light threads run the tasks, and whatever yields there lets the others go on.
 -- @module paciolan.concurrent
 local core = require "paciolan.core"
 local errors = require "paciolan.errors"
+local phases = require "paciolan.phases"
 
 local concurrent = {}
 
@@ -51,17 +54,19 @@ local function explain(problem)
   return type(problem) == "string" and debug.traceback(problem, 2) or problem
 end
 
+local function run_task(group, index)
+  local ok, first, second, third = xpcall(group.tasks[index], explain)
+  if not ok and errors.is(first) then
+    first, second, third = nil, first, nil
+  elseif not ok then
+    error(first, 0)
+  end
+  group.results[index] = { first, second, third }
+end
+
 local function new_task(group, index)
   local task = { group = group, index = index }
-  task.thread = coroutine.create(function()
-    local ok, first, second, third = xpcall(group.tasks[index], explain)
-    if not ok and errors.is(first) then
-      first, second, third = nil, first, nil
-    elseif not ok then
-      error(first, 0)
-    end
-    group.results[index] = { first, second, third }
-  end)
+  task.thread = coroutine.create(function() run_task(group, index) end)
   return task
 end
 
@@ -293,6 +298,36 @@ local function run_alone(group)
   end
 end
 
+-- --- in nginx ------------------------------------------------------------------------------------------------
+
+-- Light threads exist where cosockets do.
+local function threads_of_nginx()
+  return phases.may_yield(phases.current()) and phases.nginx().thread or nil
+end
+
+-- Takes one task after the other, until none is left or one has failed.
+local function work(group)
+  while not group.has_failed and group.started < #group.tasks do
+    group.started = group.started + 1
+    local ok, problem = pcall(run_task, group, group.started)
+    if not ok then
+      fail(group, problem)
+    end
+  end
+end
+
+-- The caller is one of those who work: a group of one needs no thread.
+local function run_in_threads(threads, group)
+  local spawned = {}
+  for i = 2, math.min(group.limit, #group.tasks) do
+    spawned[i - 1] = threads.spawn(work, group)
+  end
+  work(group)
+  for _, thread in ipairs(spawned) do
+    threads.wait(thread)
+  end
+end
+
 --- Runs tasks side by side. `paciolan.concurrent` is this function and says more.
 -- @tparam table tasks list of functions
 -- @tparam ?table options `limit`
@@ -301,8 +336,10 @@ function concurrent.run(tasks, options)
   local group = {
     tasks = check_tasks(tasks), limit = check_limit(options), started = 0, active = 0, results = {}, has_failed = false,
   }
-  local loop = concurrent.loop()
-  if loop then
+  local loop, threads = concurrent.loop(), threads_of_nginx()
+  if threads then
+    run_in_threads(threads, group)
+  elseif loop then
     run_within(loop, group)
   else
     run_alone(group)

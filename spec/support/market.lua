@@ -10,6 +10,9 @@ local sandbox = require("paciolan.sandbox.child")
 
 local market = {}
 
+-- A server with TLS that hands requests on to the sandbox whose port begins the path, see support.in_nginx.
+local FRONT = os.getenv("PACIOLAN_SPEC_FRONT")
+
 local Market = {}
 Market.__index = Market
 
@@ -28,7 +31,11 @@ end
 --- Makes one more client; it has the authorization code of the first unless told otherwise.
 -- @tparam[opt] table more options to add or replace
 function Market:client(more)
-  local link = paciolan.new(self.box:client_options(more))
+  local options = self.box:client_options(more)
+  if FRONT and options.base_url == self.box.base_url then
+    options.base_url = ("%s/%d"):format(FRONT, self.box.port)
+  end
+  local link = paciolan.new(options)
   self._links[#self._links + 1] = link
   return link
 end

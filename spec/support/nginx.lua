@@ -29,6 +29,7 @@ http {
     ssl_certificate "CERTIFICATE";
     ssl_certificate_key "KEY";
     location / {
+      LOCATION
       proxy_pass UPSTREAM;
       proxy_http_version 1.1;
       proxy_set_header Host $http_host;
@@ -65,7 +66,7 @@ local function launch(self, upstream, certificate, options)
   self.port = peers.unused_port()
   local values = {
     FOLDER = self.folder, PORT = ("%d"):format(self.port), CERTIFICATE = certificate.file, KEY = certificate.key,
-    UPSTREAM = upstream, PROTOCOL = options.without_http2 and "" or "http2",
+    UPSTREAM = upstream, LOCATION = options.location or "", PROTOCOL = options.without_http2 and "" or "http2",
   }
   files.write(self.folder .. "/configuration", (CONFIGURATION:gsub("%u%u%u+", values)))
   files.write(self.folder .. "/errors", "")
@@ -80,7 +81,7 @@ end
 --- Starts a server.
 -- @tparam string upstream where requests are handed on to: `http://127.0.0.1:PORT`
 -- @tparam table certificate `{ file, key }`, see `support.peers`
--- @tparam[opt] table options `without_http2`
+-- @tparam[opt] table options `without_http2`; `location`: lines for its location, before the `proxy_pass`
 -- @treturn table server with `url`, `port`, `calls(count)` and `stop()`
 function nginx.start(upstream, certificate, options)
   local pipe = assert(io.popen("mktemp -d"))

@@ -8,7 +8,7 @@
 local core = require("paciolan.core")
 local errors = require("paciolan.errors")
 local luassert = require("luassert")
-local curl = require("paciolan.transport.curl")
+local transports = require("paciolan.transport")
 local market = require("support.market")
 local memory = require("paciolan.store.memory")
 local virtual = require("support.clock")
@@ -25,7 +25,7 @@ local PERSONAL = { "Tony", "Stark", "stark.example" }
 -- `on_answer(method, path)` behind it; what they raise ends the call as the end of the process would.
 -- `meddle(path, send, request)` returns what is taken for the answer, and a failure; `send()` asks the service.
 local function transport_of(self)
-  local inner, transport = curl.new(), {}
+  local inner, transport = transports.default({}), {}
   local function path_of(request)
     return request.url:match("^%a+://[^/]+(/[^?]*)")
   end

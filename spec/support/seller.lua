@@ -5,7 +5,7 @@
 --     own.transport.meddle = function(request, send) … end
 --     own:flows():sell(own:broker("L-1", seats))
 --     own:close()
-local curl = require("paciolan.transport.curl")
+local transports = require("paciolan.transport")
 local market = require("support.market")
 local memory = require("paciolan.store.memory")
 
@@ -20,7 +20,7 @@ seller.EVENT = "129:FB30:FB03"
 -- `meddle(request, send)` answers a request in the place of the service; `send()` lets it through, with more headers if
 -- they are given.
 local function new_transport()
-  local inner, own = curl.new(), { sleeps = 0 }
+  local inner, own = transports.default({}), { sleeps = 0 }
   function own.send(_, request)
     local function send(fault)
       if fault then

@@ -8,7 +8,7 @@
 -- @module support.trader
 
 local core = require("paciolan.core")
-local curl = require("paciolan.transport.curl")
+local transports = require("paciolan.transport")
 local ids = require("paciolan.sandbox.ids")
 local market = require("support.market")
 local socket = require("socket")
@@ -27,7 +27,7 @@ local GIVE_UP_AFTER = 3 -- writes in a row without a token; then a person logs i
 
 -- A transport that does not wait between repetitions: nothing here depends on how long a pause is.
 local function impatient()
-  local inner = curl.new()
+  local inner = transports.default({})
   local transport = {}
   function transport.send(_, request) return inner:send(request) end
   function transport.sleep() end

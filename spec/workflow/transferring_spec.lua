@@ -1,7 +1,7 @@
 --- Transfers against the sandbox: each step, and each of them when its answer is lost, when it is refused, and when the
 -- process ends in the middle of it.
 
-local curl = require("paciolan.transport.curl")
+local transports = require("paciolan.transport")
 local errors = require("paciolan.errors")
 local json = require("paciolan.json")
 local market = require("support.market")
@@ -16,7 +16,7 @@ describe("flows:transfer and flows:cancel_transfer", function()
 
   -- A transport that waits for nothing. `meddle(request, send)` answers a request in its place.
   local function new_transport()
-    local inner = curl.new()
+    local inner = transports.default({})
     local own = { sleeps = 0 }
     function own.send(_, request)
       local function send() return inner:send(request) end

@@ -2,6 +2,7 @@
 --
 -- The functions take the token keeper of a client (paciolan.auth), whose newest hold is in `_hold`.
 -- @module paciolan.auth.hold
+local call = require "paciolan.call"
 local core = require "paciolan.core"
 local errors = require "paciolan.errors"
 
@@ -71,7 +72,7 @@ end
 -- @treturn[2] table err
 function hold.wait(self, limits)
   local current = self._hold
-  if is_held(current) and self._config.hooks.running > 0 then
+  if is_held(current) and call.is_in_hook(self._config) then
     return nil, hold.not_begun("auth", "the access token is being renewed, and a hook cannot wait for that")
   end
   while is_held(current) do

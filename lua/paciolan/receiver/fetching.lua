@@ -4,6 +4,8 @@
 -- The transport is opened by the first use. It goes through no proxy unless one is given as an option: a variable of
 -- the environment must not decide where a key comes from.
 -- @module paciolan.receiver.fetching
+local transport = require "paciolan.transport"
+
 local fetching = {}
 
 local CONNECT_TIMEOUT_MS, TIMEOUT_MS = 3000, 5000
@@ -28,7 +30,7 @@ end
 
 local function transport_of(self)
   if not self._transport then
-    self._transport = require("paciolan.transport.curl").new {
+    self._transport = transport.default {
       proxy = self._proxy, ca_file = self._ca_file, connect_to = self._connect_to,
       connect_timeout_ms = CONNECT_TIMEOUT_MS, timeout_ms = TIMEOUT_MS, max_answer_bytes = MAX_ANSWER_BYTES,
     }

@@ -93,7 +93,8 @@ end
 -- `auth_code`. Raises with the child's output when it does not start.
 function child.start(options)
   options = options or {}
-  local box = setmetatable({ _pipe = assert(io.popen(command_line(options), "r")), _transport = curl.new() }, Box)
+  local transport = curl.new { allow_blocking = true }
+  local box = setmetatable({ _pipe = assert(io.popen(command_line(options), "r")), _transport = transport }, Box)
   -- What was made last is collected first. A pipe that is collected waits for its process, so that must end before.
   box._guard = guard.new(function() box:stop() end)
   box.pid = tonumber(box._pipe:read("*l"))

@@ -36,6 +36,12 @@
 --
 -- `transport:close()` closes the connections; it may be called again.
 --
+-- Two more methods may be left out by a transport:
+--
+-- * `transport:gives_way()`: true where `send` and `sleep`, called from here, let others run meanwhile.
+-- * `transport:defer(run)`: true when `run()` will be called soon, outside of whatever is going on here, so that nobody
+--   waits for it. This transport has none.
+--
 -- In a task of `paciolan.concurrent`, `send` and `sleep` give way to the other tasks. All requests of a run go through
 -- one batch of libcurl, whichever transport they are of, each with the settings of its own transport. The batch is that
 -- of the transport that sent first: it keeps the connections for its next run, and closes them with `close`. A request
@@ -45,6 +51,7 @@
 local concurrent = require("paciolan.concurrent")
 local core = require("paciolan.core")
 local errors = require("paciolan.errors")
+local phases = require("paciolan.phases")
 
 local curl = {}
 
@@ -60,6 +67,7 @@ local OPTIONS = {
   timeout_ms = true,
   max_answer_bytes = true,
   connect_to = true,
+  allow_blocking = true,
 }
 
 local REQUEST_KEYS = {
@@ -87,11 +95,11 @@ local function check_keys(given, allowed, place)
   end
 end
 
-local function check_phase()
-  local ngx = rawget(_G, "ngx")
-  local phase = type(ngx) == "table" and ngx.get_phase and ngx.get_phase()
+local function check_phase(self)
+  local phase = not self._may_block and phases.current()
   if phase and not NGINX_PHASES[phase] then
-    error("the curl transport would block this nginx worker: use paciolan.transport.nginx here", 3)
+    error("the curl transport would block this nginx worker: use paciolan.transport.nginx here, or say"
+      .. " allow_blocking = true where that is wanted", 3)
   end
 end
 
@@ -110,14 +118,22 @@ end
 -- `{ ["sns.us-west-2.amazonaws.com:443"] = "127.0.0.1:8443" }`: for tests and for services behind a relay. The name in
 -- the certificate, the `Host` header and the URL stay what they are, and a proxy is asked to connect there, so that one
 -- on this machine needs `proxy = ""`. Both sides are `host:port`; a loopback host cannot be sent elsewhere.
+-- @tparam[opt=false] boolean options.allow_blocking true: may be used in a request phase of nginx too, where it holds
+-- up every other request of the worker. For tests, and for what runs beside no traffic
 -- @treturn table the transport; misuse (unknown option, wrong type) raises
 -- @usage
 -- local transport = require("paciolan.transport.curl").new({ timeout_ms = 10000 })
 function curl.new(options)
   options = options or {}
   check_keys(options, OPTIONS, "options")
+  if options.allow_blocking ~= nil and type(options.allow_blocking) ~= "boolean" then
+    error("options: allow_blocking must be a boolean", 2)
+  end
   -- _loops: the batch that each run with requests of this transport uses, as long as the run lasts.
-  return setmetatable({ _session = core.http.new(options), _loops = setmetatable({}, { __mode = "k" }) }, Transport)
+  return setmetatable({
+    _session = core.http.new(options), _loops = setmetatable({}, { __mode = "k" }),
+    _may_block = options.allow_blocking,
+  }, Transport)
 end
 
 -- The batch for a run, and what becomes of it afterwards. While it is lent, another run gets another one.
@@ -155,7 +171,7 @@ end
 -- @treturn[2] table failure
 function Transport:send(request)
   check_keys(request, REQUEST_KEYS, "request")
-  check_phase()
+  check_phase(self)
   local loop = concurrent.loop()
   if loop then
     return send_in(loop, self, request)
@@ -166,13 +182,19 @@ end
 --- Waits before a repetition. Outside of a task of `paciolan.concurrent` it blocks the calling thread.
 -- @tparam number ms milliseconds
 function Transport:sleep(ms)
-  check_phase()
+  check_phase(self)
   local loop = concurrent.loop()
   if loop then
     loop:sleep(ms)
   else
     core.sleep(ms)
   end
+end
+
+--- Do `send` and `sleep` let others run, called from here?
+-- @treturn boolean true in a task of `paciolan.concurrent`
+function Transport:gives_way()
+  return concurrent.loop() ~= nil
 end
 
 --- Closes the connections. May be called again; `send` raises afterwards. Requests that tasks of `paciolan.concurrent`
