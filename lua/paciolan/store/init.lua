@@ -17,8 +17,14 @@ function store.redis(options)
   return require("paciolan.store.redis").new(options)
 end
 
+--- In a shared dict of nginx, for its workers: `paciolan.store.shdict "paciolan"`. See paciolan.store.shdict.
+function store.shdict(options)
+  return require("paciolan.store.shdict").new(options)
+end
+
 --- Opens a store that is named by a text, such as the value of `PACIOLAN_STORE`.
--- @tparam string text `memory`, `sqlite:PATH`, or `redis://…`, `rediss://…`, `redis+unix://…`
+-- @tparam string text `memory`, `sqlite:PATH`, `shdict:NAME` inside nginx, or `redis://…`, `rediss://…`,
+-- `redis+unix://…`
 -- @treturn table the store
 -- @raise for a text of another form, and where the module of that store is not installed
 function store.open(text)
@@ -28,10 +34,12 @@ function store.open(text)
     return store.memory()
   elseif text:find("^sqlite:.") then
     return store.sqlite((text:gsub("^sqlite:", "")))
+  elseif text:find("^shdict:.") then
+    return store.shdict((text:gsub("^shdict:", "")))
   elseif text:find("^rediss?://") or text:find("^redis%+unix://") then
     return store.redis(text)
   end
-  error("a store is memory, sqlite:PATH, redis://HOST, rediss://HOST or redis+unix:///PATH", 2)
+  error("a store is memory, sqlite:PATH, shdict:NAME, redis://HOST, rediss://HOST or redis+unix:///PATH", 2)
 end
 
 return store

@@ -27,6 +27,13 @@
 --
 -- A finalizer may use and close the store. One that Lua runs while the store connects gets a connection of its own.
 --
+-- Inside nginx the same store sends over cosockets, by lua-resty-redis (`resty.redis`, in Debian's package
+-- lua-nginx-redis `nginx.redis`): nothing blocks the worker. Each operation takes a connection from a pool of its
+-- worker and gives it back, so operations of several requests run side by side. Names of hosts need a `resolver` in
+-- nginx.conf, but `localhost` is 127.0.0.1. For TLS the authorities are those of `lua_ssl_trusted_certificate`, and
+-- `ca_file`, `certificate_file` and `key_file` raise. In init_by_lua, where there are no cosockets, the store connects
+-- for each operation by the module paciolan.redis, which blocks. Other phases without cosockets answer `nil, err`.
+--
 -- A value lives as long as Redis keeps it: with `appendfsync always` it survives a loss of power, with the defaults of
 -- Redis the last seconds or minutes may be lost. `durable` changes nothing about that. The server must not evict keys
 -- (`maxmemory-policy noeviction`), and a failover to a replica may lose the newest changes, locks among them.
@@ -40,7 +47,9 @@
 local contract = require "paciolan.store.contract"
 local core = require "paciolan.core"
 local errors = require "paciolan.errors"
-local redis_url = require "paciolan.store.redis_url"
+local phases = require "paciolan.phases"
+local redis_nginx = require "paciolan.store.redis_nginx"
+local redis_options = require "paciolan.store.redis_options"
 local scripts = require "paciolan.store.redis_scripts"
 
 local redis = {}
@@ -194,18 +203,21 @@ local function sign_in(self, connection, ends_at_ms)
 end
 
 -- Returns a connection that is the store's from then on, or nil and a message. Before it is signed in nobody else may
--- have it: a finalizer that uses the store meanwhile would meet another user and another database.
-local function connect(self, ends_at_ms)
+-- have it: a finalizer that uses the store meanwhile would meet another user and another database. One of a pool is
+-- signed in; `is_fresh` takes none of those.
+local function connect(self, ends_at_ms, is_fresh)
   local address = self.address
   ends_at_ms = math.min(ends_at_ms, core.monotonic_ms() + self.settings.connect_timeout_ms)
   address.timeout_ms = left_ms(ends_at_ms)
-  local connection, message = self.driver.connect(address)
+  local connection, message = self.driver.connect(address, is_fresh)
   if not connection then
     return nil, describe(self, "no connection: " .. message)
   end
-  local ok, problem = sign_in(self, connection, ends_at_ms)
-  if not ok then
-    return nil, problem
+  if not connection.is_reused then
+    local ok, problem = sign_in(self, connection, ends_at_ms)
+    if not ok then
+      return nil, problem
+    end
   end
   drop(self)
   self.connection = connection
@@ -220,7 +232,7 @@ local function run(self, how, ...)
   for attempt = 1, 2 do
     local connection, problem = self.connection, nil
     if not connection and not self.is_closed then
-      connection, problem = connect(self, ends_at_ms)
+      connection, problem = connect(self, ends_at_ms, attempt > 1)
     end
     if self.is_closed then
       drop(self)
@@ -389,99 +401,7 @@ function backend:close()
   drop(self)
 end
 
----- Settings -----------------------------------------------------------------------------------------------------
-
-local function a_text(value)
-  return type(value) == "string" and value ~= "" and not value:find("%z"), "a text that is not empty"
-end
-
--- No character that a URL has and a host has not: a URL in its place would show its password in messages.
-local function a_host(value)
-  return type(value) == "string" and value:find("^[%w._:%%-]+$") ~= nil, "a name or an address"
-end
-
-local function a_secret(value)
-  return type(value) == "string" and value ~= "", "a text that is not empty"
-end
-
-local function a_prefix(value)
-  return type(value) == "string" and value ~= "" and not value:find("/", 1, true) and #value <= 200,
-    "a text of 1 to 200 bytes without a slash"
-end
-
-local function whole(low, high)
-  return function(value)
-    return type(value) == "number" and value >= low and value <= high and value == math.floor(value),
-      ("a whole number from %d to %d"):format(low, high)
-  end
-end
-
-local function a_tls(value)
-  return value == true or type(value) == "table", "true or a table"
-end
-
-local known = {
-  host = a_host, port = whole(1, 65535), socket = a_text, user = a_secret, password = a_secret,
-  database = whole(0, 2 ^ 31 - 1), prefix = a_prefix, timeout_ms = whole(1, 3600000),
-  connect_timeout_ms = whole(1, 3600000), tls = a_tls,
-}
-local known_tls = { ca_file = a_text, server_name = a_host, certificate_file = a_text, key_file = a_text }
-
--- What is wrong with a table of options, or nil.
-local function problem_of(options, rules, before)
-  for key, value in pairs(options) do
-    if not rules[key] then
-      return "unknown option " .. before .. errors.shown(key)
-    end
-    local ok, wanted = rules[key](value)
-    if not ok then
-      return ("option %s%s must be %s"):format(before, key, wanted)
-    end
-  end
-end
-
-local function problem_between(options, tls)
-  if (options.host == nil) == (options.socket == nil) then
-    return "give either host or socket"
-  elseif options.socket and (options.port or tls) then
-    return "port and tls go with host only"
-  elseif options.user and not options.password then
-    return "user needs a password"
-  elseif tls and (tls.certificate_file == nil) ~= (tls.key_file == nil) then
-    return "tls.certificate_file and tls.key_file go together"
-  end
-end
-
-local function with_defaults(options, tls)
-  local settings = {
-    user = options.user, password = options.password, database = options.database or 0,
-    prefix = options.prefix or "paciolan:", timeout_ms = options.timeout_ms or 1000,
-    connect_timeout_ms = options.connect_timeout_ms or 1000,
-  }
-  local port = ("%d"):format(options.port or 6379)
-  local address = { host = options.host, port = options.host and port, socket = options.socket, has_tls = tls ~= nil }
-  for key, value in pairs(tls or {}) do
-    address[key] = value
-  end
-  return settings, address, options.socket or options.host .. ":" .. port
-end
-
--- Returns the settings, the address for the driver and the place for messages; or nil and what is wrong.
-local function read_options(options)
-  local problem
-  if type(options) == "string" then
-    options, problem = redis_url.read(options)
-  elseif type(options) ~= "table" then
-    problem = "give a URL or a table, not " .. type(options)
-  end
-  problem = problem or problem_of(options, known, "")
-  local tls = not problem and options.tls and (options.tls == true and {} or options.tls) or nil
-  problem = problem or (tls and problem_of(tls, known_tls, "tls.")) or problem_between(options, tls)
-  if problem then
-    return nil, problem
-  end
-  return with_defaults(options, tls)
-end
+---- Inside nginx -----------------------------------------------------------------------------------------------------
 
 local function load_driver()
   local ok, driver = pcall(require, "paciolan.redis")
@@ -494,22 +414,76 @@ local function load_driver()
     .. (missing and "" or " (" .. tostring(driver) .. ")")
 end
 
+-- An object for one operation, which has a connection of its own: neither the processes of nginx nor its requests may
+-- share one. Returns nil and a message where there is no driver.
+local function begin(self)
+  local driver, problem = redis_nginx, nil
+  if phases.current() == "init" then
+    driver, problem = load_driver()
+  end
+  return driver and setmetatable({ driver = driver }, { __index = self }), problem
+end
+
+local function finish(operation, ...)
+  local connection = operation.connection
+  operation.connection = nil
+  if connection and connection.give_back then
+    connection:give_back()
+  elseif connection then
+    connection:close()
+  end
+  return ...
+end
+
+local is_write = { put = true, add = true, replace = true, remove = true }
+for _, name in ipairs { "get", "put", "add", "replace", "remove", "list" } do
+  local method = backend[name]
+  backend[name] = function(self, ...)
+    if not self.is_nginx then
+      return method(self, ...)
+    end
+    local operation, problem = begin(self)
+    if not operation then
+      return nil, problem, is_write[name]
+    end
+    return finish(operation, method(operation, ...))
+  end
+end
+
+---- Opening --------------------------------------------------------------------------------------------------------
+
+-- What cosockets cannot do, and what to do instead; or nil.
+local function problem_in_nginx(address)
+  if address.ca_file then
+    return "inside nginx leave tls.ca_file out and name the file in lua_ssl_trusted_certificate of nginx.conf"
+  elseif address.certificate_file then
+    return "inside nginx there are no client certificates, leave tls.certificate_file out and give user and password"
+  end
+  return redis_nginx.missing()
+end
+
 --- Opens a store. Nothing is sent yet.
 -- @tparam string|table options a URL (see paciolan.store.redis_url) or a table of options, see the top
 -- @treturn table the store
 -- @raise for wrong options, and where the module paciolan.redis was not built; never with a part of a URL
 -- @usage local store = redis.new "redis://localhost:6379/0"
 function redis.new(options)
-  local settings, address, place = read_options(options)
+  local settings, address, place = redis_options.read(options)
   if not settings then
     error("paciolan.store.redis: " .. address, 2)
   end
-  local driver, missing = load_driver()
-  if not driver then
-    error("paciolan.store.redis: " .. missing, 2)
+  local is_nginx = phases.nginx() ~= nil
+  local driver, problem
+  if is_nginx then
+    address.pool, problem = redis_nginx.pool(address, settings), problem_in_nginx(address)
+  else
+    driver, problem = load_driver()
+  end
+  if problem then
+    error("paciolan.store.redis: " .. problem, 2)
   end
   return new_store(setmetatable({ settings = settings, address = address, place = place, driver = driver,
-    names = scripts.names(settings.prefix) }, backend))
+    is_nginx = is_nginx, names = scripts.names(settings.prefix) }, backend))
 end
 
 return redis
