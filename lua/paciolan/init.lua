@@ -11,6 +11,7 @@ local call = require "paciolan.call"
 local client = require "paciolan.client"
 local concurrent = require "paciolan.concurrent"
 local core = require "paciolan.core"
+local environment = require "paciolan.environment"
 local errors = require "paciolan.errors"
 local json = require "paciolan.json"
 local messages = require "paciolan.messages"
@@ -28,7 +29,8 @@ paciolan._VERSION = core.version
 paciolan.null = json.null
 
 --- The stores by name: `paciolan.store.memory()`, `paciolan.store.sqlite "paciolan.db"`,
--- `paciolan.store.redis "redis://localhost"`, and `paciolan.store.open(text)` for any of them; see `paciolan.store`.
+-- `paciolan.store.redis "redis://localhost"`, `paciolan.store.shdict "paciolan"` in nginx, and
+-- `paciolan.store.open(text)` for any of them; see `paciolan.store`.
 paciolan.store = store
 
 --- Reading what the service pushes: `paciolan.messages.parse(body)`, see `paciolan.messages`.
@@ -66,7 +68,8 @@ paciolan.parse_time = values.parse_time
 -- * `shapes`?: what goes out where the documents disagree, see `paciolan.shapes()`
 -- * `operations`?: `{ ["tickets.verify"] = { method = "PUT", path = "/v1/…" } }`, other methods or paths than the
 --   documented ones
--- * `on_event`?: `function(event)`, told of `request`, `response`, `retry` and `rotation`; never holds a secret
+-- * `on_event`?: `function(event)`, told of `request`, `response`, `retry`, `rotation` and `call`, the end of a
+--   call; never holds a secret
 -- * `strict_request_id`? true: a caller's request_id must be a UUID of version 4
 -- * `clock_skew_ms`? 0: how much earlier than written a token counts as ended
 -- * `ca_file`?, `proxy`?: for the transport; `transport`?: another one, see `paciolan.transport.curl`
@@ -77,26 +80,9 @@ function paciolan.new(options)
   return client.new(options)
 end
 
--- Which variable feeds which option.
-local variables = {
-  base_url = "PACIOLAN_BASE_URL", application_id = "PACIOLAN_APPLICATION_ID", api_key = "PACIOLAN_API_KEY",
-  channel_code = "PACIOLAN_CHANNEL_CODE", organization_id = "PACIOLAN_ORGANIZATION_ID",
-  user_agent = "PACIOLAN_USER_AGENT", ca_file = "PACIOLAN_CA_FILE",
-}
-
-local auth_variables = {
-  code = "PACIOLAN_AUTH_CODE", refresh_token = "PACIOLAN_REFRESH_TOKEN", access_token = "PACIOLAN_ACCESS_TOKEN",
-}
-
--- An empty variable counts as not set.
-local function read_variable(name)
-  local value = os.getenv(name)
-  return value ~= "" and value or nil
-end
-
 -- A client makes its own store of the kind `memory`, and closes it.
 local function open_store(text)
-  if text == nil or text == "memory" then
+  if text == nil then
     return nil
   end
   local ok, opened = pcall(store.open, text)
@@ -114,27 +100,11 @@ end
 -- @treturn table link
 -- @raise for a required variable that is not set; the message names all of them
 function paciolan.from_env(overrides)
-  local options = { auth = {} }
-  for option, variable in pairs(variables) do
-    options[option] = read_variable(variable)
+  local options, named = environment.read(overrides)
+  if not options then
+    error("paciolan.from_env: " .. named, 2)
   end
-  for option, variable in pairs(auth_variables) do
-    options.auth[option] = read_variable(variable)
-  end
-  options.user_agent = options.user_agent or "paciolan-lua/" .. core.version
-  for option, value in pairs(overrides or {}) do
-    options[option] = value
-  end
-  local missing = {}
-  for _, option in ipairs { "base_url", "application_id", "api_key", "channel_code" } do
-    if options[option] == nil then
-      missing[#missing + 1] = variables[option]
-    end
-  end
-  if #missing > 0 then
-    error("paciolan.from_env: not set: " .. table.concat(missing, ", "), 2)
-  end
-  local own_store = options.store == nil and open_store(read_variable("PACIOLAN_STORE")) or nil
+  local own_store = options.store == nil and open_store(named) or nil
   options.store = options.store or own_store
   local link = client.new(options)
   link._config.owns_store = link._config.owns_store or own_store ~= nil

@@ -26,3 +26,8 @@ assert(paciolan.validate("tickets.lock", payload))
 payload.source = nil
 local ok, err = paciolan.validate("tickets.lock", payload)
 assert(not ok and err.kind == "validation", "a payload without its source was accepted")
+
+-- What runs in nginx is there too, and says outside of it where it belongs.
+comes_from_root("resty.paciolan", package.path)
+local is_set_up, problem = pcall(function() require("resty.paciolan").setup { dict = "paciolan" } end)
+assert(not is_set_up and tostring(problem):find("nginx", 1, true), "resty.paciolan was set up outside of nginx")

@@ -1,0 +1,125 @@
+--- Makes a request that nginx hands on one of ours: takes away what the caller must not decide, and adds who we are.
+-- @module resty.paciolan.authorizing
+
+-- luacheck: globals ngx
+
+local answering = require "resty.paciolan.answering"
+local check = require "paciolan.options"
+local core = require "paciolan.core"
+local json = require "paciolan.json"
+
+local authorizing = {}
+
+-- An operation whose column of contract 1.1 has all headers, and one without PAC-Organization-ID.
+local WITH_ORGANIZATION, WITHOUT_ORGANIZATION = "catalog.events", "listings.get"
+
+-- By their names in lower case with dashes: what the library writes, and what the caller says of himself to us alone.
+local never_handed_on = {
+  accept = true, authorization = true, ["content-type"] = true, cookie = true, ["pac-api-key"] = true,
+  ["pac-application-id"] = true, ["pac-channel-code"] = true, ["pac-organization-id"] = true,
+  ["proxy-authorization"] = true, ["request-id"] = true, ["user-agent"] = true,
+}
+
+local phases = { access = true, rewrite = true, server_rewrite = true }
+
+local repeated_methods = { GET = true, HEAD = true }
+
+-- --- options ------------------------------------------------------------------------------------------------------
+
+local function header_text(value)
+  return type(value) == "string" and core.is_header_value(value), "a string of printable ASCII that is not empty"
+end
+
+local known = { organization_id = { header_text }, again = { check.a_boolean } }
+
+local NONE = {}
+
+local function read_options(options)
+  if not phases[ngx.get_phase()] then
+    error("resty.paciolan.authorize: call it in access_by_lua_block, before the request is handed on", 0)
+  end
+  return options == nil and NONE or check.read(options, known, "resty.paciolan.authorize", 0)
+end
+
+-- --- ending a request here ----------------------------------------------------------------------------------------
+
+local function finish(status, type_name, message, retry_after_s)
+  return answering.send(status, { ["Content-Type"] = "application/json", ["Retry-After"] = retry_after_s },
+    json.encode { error = { type = type_name, message = message } })
+end
+
+-- What the caller is told holds nothing of the error, which may name hosts of ours.
+local function finish_without_token(err)
+  ngx.log(ngx.ERR, "resty.paciolan.authorize: ", tostring(err))
+  if err.kind == "auth" and not err.retryable then
+    return finish(502, "gateway_not_authorized", "the gateway has no valid credentials for the service")
+  end
+  local wait_s = err.retry_after_ms and math.max(1, math.ceil(err.retry_after_ms / 1000))
+  return finish(503, "gateway_without_token", "the gateway cannot get an access token now; try again later", wait_s)
+end
+
+-- --- headers ------------------------------------------------------------------------------------------------------
+
+-- Upstreams may read an underscore as a dash, so both spellings are one name. Each spelling is cleared with all its
+-- repetitions.
+local function clear_headers()
+  for name in pairs(ngx.req.get_headers(0, true)) do
+    if never_handed_on[name:lower():gsub("_", "-")] then
+      ngx.req.clear_header(name)
+    end
+  end
+end
+
+local function set_headers(config, organization_id, request_id, access_token)
+  local headers, problem = core.headers(organization_id and WITH_ORGANIZATION or WITHOUT_ORGANIZATION, {
+    user_agent = config.user_agent, application_id = config.application_id, api_key = config.api_key,
+    channel_code = config.channel_code, organization_id = organization_id, request_id = request_id,
+    authorization = "Bearer " .. access_token,
+  })
+  if not headers then
+    error("resty.paciolan.authorize: " .. problem, 0)
+  end
+  for i = 1, #headers do
+    ngx.req.set_header(headers[i][1], headers[i][2])
+  end
+end
+
+-- For logs: a variable can be set only where the configuration has one.
+local function tell_request_id(request_id)
+  ngx.ctx.paciolan_request_id = request_id
+  if ngx.var.paciolan_request_id then
+    ngx.var.paciolan_request_id = request_id
+  end
+end
+
+-- --- the whole ----------------------------------------------------------------------------------------------------
+
+-- The bearer that was refused stands in the request itself, where the first pass has put it.
+local function give_up_token(link)
+  local refused = (ngx.var.http_authorization or ""):match("^Bearer (.+)$")
+  if refused then
+    link.auth:reject(refused)
+  end
+end
+
+--- Authorises the request of this handler; see `resty.paciolan.authorize`.
+-- @tparam table link
+-- @tparam ?table options
+function authorizing.authorize(link, options)
+  options = read_options(options)
+  if options.again then
+    give_up_token(link)
+  end
+  clear_headers()
+  local tokens, err = link.auth:token()
+  if not tokens then
+    return finish_without_token(err)
+  elseif options.again and not repeated_methods[ngx.req.get_method()] then
+    return finish(401, "token_renewed", "nothing was done; the access token was renewed, so send the request again")
+  end
+  local request_id = assert(core.request_id())
+  set_headers(link._config, options.organization_id or link._config.organization_id, request_id, tokens.accessToken)
+  tell_request_id(request_id)
+end
+
+return authorizing
