@@ -1,9 +1,10 @@
 -- Builds the checkout it lies in: luarocks make
 --
 -- build.type is "make", not "builtin", because the local server (libmicrohttpd) and the stores in SQLite and Redis
--- (hiredis) are built only where their libraries are, which "builtin" cannot express, and because pkg-config finds curl and OpenSSL where they are on Debian (multiarch), Alpine
--- and macOS without CURL_INCDIR and the like on the command line. It needs GNU make, pkg-config and a C compiler. With
--- Homebrew, let PKG_CONFIG_PATH name the directories of its curl and openssl. For LuaJIT, which LuaRocks counts as 5.1:
+-- (hiredis) are built only where their libraries are, which "builtin" cannot express, and because pkg-config finds curl,
+-- OpenSSL and zlib where they are on Debian (multiarch), Alpine and macOS without CURL_INCDIR and the like on the command
+-- line. It needs GNU make, pkg-config and a C compiler. With Homebrew, let PKG_CONFIG_PATH name the directories of its
+-- curl, openssl and zlib. For LuaJIT, which LuaRocks counts as 5.1 and which is the Lua of nginx and OpenResty:
 --   luarocks --lua-version 5.1 make LUA_INCDIR=/usr/include/luajit-2.1
 -- with lua_interpreter = "luajit" in the configuration of LuaRocks, for the command that it installs.
 rockspec_format = "3.0"
@@ -16,7 +17,7 @@ description = {
   summary = "The Paciolan Link API for Lua, with a C core",
   detailed = [[
     A client for ticket marketplaces: payload rules checked before the wire, token rotation, retries that cannot sell a
-    seat twice, and a sandbox that behaves like the service. For Lua 5.4 and LuaJIT.
+    seat twice, and a sandbox that behaves like the service. For Lua 5.4 and LuaJIT, and inside nginx and OpenResty.
   ]],
   license = "MIT",
 }

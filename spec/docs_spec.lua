@@ -591,6 +591,55 @@ describe("the names in the documents", function()
     end
   end)
 
+  it("are all options and functions of resty.paciolan", function()
+    local wanted = {}
+    local known = read("lua/resty/paciolan/setup.lua"):match("\nlocal known = (%b{})")
+    for name in known:gmatch("\n  ([%l_]+) = {") do
+      wanted[name] = true
+    end
+    for name, arguments in read("lua/resty/paciolan.lua"):gmatch("\nfunction paciolan%.(%l+)(%b())") do
+      wanted[name .. arguments] = true
+    end
+    wanted["setup(options)"] = nil -- the section is about it
+    assert.same(sorted_keys(wanted), sorted_keys(first_column(section_of("docs/nginx.md", "Setup"))))
+    known = read("lua/resty/paciolan/authorizing.lua"):match("\nlocal known = (%b{})")
+    for name in section_of("docs/nginx.md", "Authorise"):gmatch("\n| `(%l[%l_]*)` |") do
+      assert.truthy(known:find("%f[%l_]" .. name .. " = "), name)
+    end
+  end)
+
+  it("are all metrics and the values of their labels", function()
+    local code, section = read("lua/resty/paciolan/metrics.lua"), section_of("docs/nginx.md", "Metrics")
+    local wanted = {}
+    for name in code:gmatch("\"(paciolan_[%l_]+)\"") do
+      wanted[name] = true
+    end
+    assert.same(sorted_keys(wanted), sorted_keys(first_column(section)))
+    local count = 0
+    for list in code:gmatch("{ (\"[%l_\", ]+\") }") do
+      for value in list:gmatch("\"([%l_]+)\"") do
+        count = count + 1
+        assert.truthy(section:find("`" .. value .. "`", 1, true), value)
+      end
+    end
+    assert.is_true(count >= 18)
+    for name in section_of("docs/nginx.md", "Alerts"):gmatch("paciolan_[%l_]+") do
+      assert.is_true(wanted[name] == true, name)
+    end
+  end)
+
+  it("are texts that the library has, where nginx.md says what to do about them", function()
+    local code, missing = "", {}
+    for _, path in ipairs(list_files("find lua -name '*.lua'")) do
+      code = code .. read(path)
+    end
+    code = code:gsub("\"%s*%.%.%s*\"", "")
+    for text in pairs(first_column(section_of("docs/nginx.md", "Troubleshooting"))) do
+      missing[#missing + 1] = not code:find(text, 1, true) and text or nil
+    end
+    assert.same({}, missing)
+  end)
+
   it("are the examples that exist", function()
     local found = set_of(list_files("cd examples && ls *.lua"))
     assert.same(sorted_keys(found), sorted_keys(first_column(read("examples/README.md"))))
