@@ -13,6 +13,17 @@ function files.read(path)
   return text
 end
 
+--- Is there such a file?
+-- @tparam string path
+-- @treturn boolean
+function files.exists(path)
+  local file = io.open(path, "rb")
+  if file then
+    file:close()
+  end
+  return file ~= nil
+end
+
 --- Makes a file of these bytes.
 -- @tparam string path
 -- @tparam string text

@@ -41,20 +41,12 @@ http {
 local Server = {}
 Server.__index = Server
 
-local function is_listening(port)
-  local client = socket.connect("127.0.0.1", port)
-  if client then
-    client:close()
-  end
-  return client ~= nil
-end
-
 -- False when it ended instead, for a port that was free may be taken by now.
 local function wait_until_ready(self)
   for _ = 1, 600 do
-    if is_listening(self.port) then
+    if files.exists(self.folder .. "/pid") then -- written when the port is bound
       return true
-    elseif files.read(self.folder .. "/errors"):find("[emerg]", 1, true) then
+    elseif files.read(self.folder .. "/errors"):find("still could not bind", 1, true) then
       return false
     end
     socket.sleep(0.05)
@@ -75,7 +67,11 @@ local function launch(self, upstream, certificate, options)
     "env", "-u", "LD_PRELOAD", "PATH=" .. os.getenv("PATH") .. ":/usr/sbin:/usr/local/sbin", "nginx",
     "-e", self.folder .. "/errors", "-p", self.folder, "-c", self.folder .. "/configuration",
   }))
-  return wait_until_ready(self)
+  local is_ready = wait_until_ready(self)
+  if not is_ready then
+    self._process:stop()
+  end
+  return is_ready
 end
 
 --- Starts a server.

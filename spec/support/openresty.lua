@@ -112,14 +112,6 @@ local function configuration(self, options)
   return (CONFIGURATION:gsub("@(%u+)@", values))
 end
 
-local function is_listening(port)
-  local client = socket.connect("127.0.0.1", port)
-  if client then
-    client:close()
-  end
-  return client ~= nil
-end
-
 local function is_running(pid)
   local file = io.open(("/proc/%d/cmdline"):format(pid), "rb")
   local is_there = file ~= nil and file:read(1) ~= nil -- of a process that ended it is empty
@@ -134,7 +126,7 @@ local function wait_until_ready(self)
   for _ = 1, 600 do
     if not is_running(self.pid) then
       return false
-    elseif is_listening(self.port) then
+    elseif files.exists(self.folder .. "/pid") then -- written when the ports are bound
       return true
     end
     socket.sleep(0.02)
@@ -168,7 +160,11 @@ local function launch(self, options)
   files.write(self.folder .. "/errors", "")
   self._process = program.start(program.words(openresty.words(options.environment, self.folder)))
   self.pid = self._process.pid
-  return wait_until_ready(self)
+  local is_ready = wait_until_ready(self)
+  if not is_ready then
+    self._process:stop()
+  end
+  return is_ready
 end
 
 --- Starts a server.

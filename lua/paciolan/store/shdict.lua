@@ -200,7 +200,12 @@ function backend:put(key, value, ttl_ms)
   return alone(self, put, key, value, ttl_ms)
 end
 
+-- What is there needs no lock to be seen: a message that comes again costs a look.
 function backend:add(key, value, ttl_ms)
+  local name = name_of(self, key)
+  if name and look(self, name) ~= nil then
+    return false
+  end
   return alone(self, add, key, value, ttl_ms)
 end
 

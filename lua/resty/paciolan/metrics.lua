@@ -9,8 +9,6 @@
 
 local answering = require "resty.paciolan.answering"
 local call = require "paciolan.call"
-local json = require "paciolan.json"
-local messages = require "paciolan.messages"
 local paciolan_receiver = require "paciolan.receiver"
 
 local metrics = {}
@@ -149,19 +147,15 @@ for _, entity in ipairs(ENTITIES) do
   known_entities[entity] = true
 end
 
--- A receiver does not read a repetition. It has believed it, so that reading it is no risk.
-local function entity_of_repetition(mode, body)
-  if mode ~= "raw" and mode ~= "direct" then
-    local envelope = json.decode(body)
-    body = type(envelope) == "table" and envelope.Message
-  end
-  local message = type(body) == "string" and messages.parse(body)
-  return message and message.entity
+-- A receiver does not read a repetition. It has believed it, and a look at the text will do for a label: in an envelope
+-- the quotes of the message are escaped.
+local function entity_of_repetition(body)
+  return body:match('"messageEntity\\*"%s*:%s*\\*"(%a+)')
 end
 
-local function count_message(dict, mode, report, request)
+local function count_message(dict, report, request)
   local is_repetition = report.reason == "duplicate"
-  local entity = report.entity or (is_repetition and entity_of_repetition(mode, request.body))
+  local entity = report.entity or (is_repetition and entity_of_repetition(request.body))
   entity = known_entities[entity] and entity or "other"
   add(dict, keys.messages[entity][report.verdict], 1)
   if is_repetition then
@@ -173,7 +167,7 @@ end
 -- @tparam table options of `paciolan.receiver`
 -- @treturn table the receiver
 function Metrics:receiver(options)
-  local dict, mode, told, last = self._dict, options.mode, options.on_report, nil
+  local dict, told, last = self._dict, options.on_report, nil
   -- The report is told last, and from here to the end of `handle` no other request comes between.
   options.on_report = function(report)
     local ok, problem = true, nil
@@ -191,7 +185,7 @@ function Metrics:receiver(options)
     local answer = handle(receiver, request)
     local report = last
     last = nil
-    pcall(count_message, dict, mode, report, request)
+    pcall(count_message, dict, report, request)
     return answer
   end
   return made

@@ -49,7 +49,7 @@ end
 function receiving.receive(receiver)
   local body = read_body(receiver._options.max_body_bytes)
   local answer = receiver:handle {
-    method = ngx.req.get_method(), path = ngx.var.request_uri, headers = ngx.req.get_headers(0, true), body = body,
+    method = ngx.req.get_method(), path = ngx.var.request_uri, headers = ngx.req.get_headers(0), body = body,
   }
   return answering.send(answer.status, answer.headers, answer.body)
 end
