@@ -125,6 +125,7 @@ static int reader_answer(lua_State *L) {
   return 2;
 }
 
+/* reader:close(): gives the memory back. Nothing can be read afterwards. */
 static int reader_free(lua_State *L) {
   pac_http1_reader *self = check_reader(L);
   pac_http1_reader_free(self);
@@ -136,6 +137,7 @@ static const luaL_Reg methods[] = {
   { "feed", reader_feed },
   { "finish", reader_finish },
   { "answer", reader_answer },
+  { "close", reader_free },
   { NULL, NULL },
 };
 

@@ -23,6 +23,8 @@ local auth = {}
 -- A renewal that can wait is not begun by a call with less time left than this.
 local LEAST_LEFT_MS = 1000
 local FINISH_POLL_MS = 20
+-- What was deferred and is not heard of for so long was dropped.
+local DEFERRAL_MS = 10000
 -- Any pause will do to learn whether a renewal can wait.
 local PAUSE_MS = 60000
 
@@ -170,17 +172,20 @@ end
 
 -- An early renewal that nobody has to wait for, where the transport knows a place for it. Returns true then.
 local function renew_later(self)
-  local transport = self._config.transport
-  if self._is_deferred or not transport.defer then
-    return self._is_deferred
+  local transport, now_ms = self._config.transport, core.monotonic_ms()
+  if not transport.defer then
+    return false
+  elseif now_ms < (self._deferred_until_ms or 0) then
+    return true
   end
-  self._is_deferred = transport:defer(function()
-    self._is_deferred = false
+  local is_deferred = transport:defer(function()
     if not self._config.is_closed then
       methods.acquire(self, own_limits(self), true)
     end
+    self._deferred_until_ms = nil
   end)
-  return self._is_deferred
+  self._deferred_until_ms = is_deferred and now_ms + DEFERRAL_MS or nil
+  return is_deferred
 end
 
 local function acquire_anew(self, step, view, limits)

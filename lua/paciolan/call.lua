@@ -27,7 +27,8 @@ local function is_in_coroutine()
 end
 
 -- A hook that fails must not turn a sale into an error, and one that yields must not suspend it: inside a coroutine it
--- runs in one of its own, which is dropped when it yields. Outside, yielding is an error like any other.
+-- runs in one of its own, which is dropped when it yields. Outside, yielding is an error like any other. In nginx a
+-- hook that waits for a socket or a time is waited for, and other requests go on.
 local function emit(config, event)
   local hook = config.on_event
   if not hook then
@@ -319,6 +320,9 @@ local function least_left_ms(state)
   return math.max(1, math.min(MOST_LEAST_LEFT_MS, (state.ends_at_ms - state.started_at_ms) / 2))
 end
 
+-- What a hook may do to a call in nginx.
+local HOOK_TOOK_LONG = { kind = "timeout", phase = "not_sent", message = "on_event took all the time that was left" }
+
 -- One attempt and its verdict. Returns the verdict, the error (nil for a result), the result and the answer.
 local function attempt(config, state, access_token)
   local headers, invalid = build_headers(config, state, access_token)
@@ -331,7 +335,11 @@ local function attempt(config, state, access_token)
   end
   state.attempts = state.attempts + 1
   emit_request(config, state)
-  local answer, failure = send(config, state, headers, left_ms)
+  left_ms = state.ends_at_ms - core.monotonic_ms()
+  local answer, failure = nil, HOOK_TOOK_LONG
+  if left_ms >= least_left_ms(state) then
+    answer, failure = send(config, state, headers, left_ms)
+  end
   local facts, body, detail
   if answer then
     facts, body, detail = read_answer(state.operation, answer)

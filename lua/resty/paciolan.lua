@@ -60,8 +60,8 @@ end
 --- Access phase: makes the request one of ours, to be handed on by `proxy_pass`.
 --
 -- Whatever the caller sent as `Authorization`, `PAC-…`, `Request-ID`, `User-Agent`, `Accept`, `Content-Type`, in any
--- spelling, goes, and so do his `Cookie` and `Proxy-Authorization`; what the service wants under the first of these
--- names is set. The Request-ID is a new one. It is found in `ngx.ctx.paciolan_request_id`, and in the variable
+-- spelling, goes, and so do his `Cookie`, `Proxy-Authorization` and `X-HTTP-Method-Override`; what the service wants
+-- under the first of these names is set. The Request-ID is a new one. It is found in `ngx.ctx.paciolan_request_id`, and in the variable
 -- `$paciolan_request_id` where the configuration has one, by `set $paciolan_request_id "";`.
 --
 -- Without a token the request ends here: 503, with Retry-After where the service said when, or 502 when a person has to
@@ -69,7 +69,8 @@ end
 --
 -- `again = true` is for the named location that `error_page 401` leads to: the token that was refused is given up, and
 -- renewed unless another request has done so. A GET or HEAD then goes out once more. Others end as 401 with a body that
--- says that nothing was done, and that the request may be sent again.
+-- says that nothing was done, and that the request may be sent again. A 401 of nginx itself, such as one of
+-- `auth_basic`, stays one. A worker renews ten times a minute at most for 401s.
 -- @tparam ?table options `organization_id`, instead of the link's; `again`
 -- @raise for wrong options and in other phases
 function paciolan.authorize(options)

@@ -250,7 +250,34 @@ local function error_of_all(plan, result)
   return not is_late and not plan.credentials and err or nil
 end
 
---- Renews the set, or waits until another process has done so.
+-- Renews, gives the hold back and tells the hook. Returns whether nothing was raised, and the result or what was
+-- raised.
+local function carry_out(self, plan)
+  local ok, result = pcall(obtain, self, plan)
+  if not ok then
+    hold.release(self, plan.hold)
+    return false, result
+  end
+  hold.release(self, plan.hold, error_of_all(plan, result), result.is_refused)
+  -- The hook is told when all is done, so that it finds the new set.
+  emit_rotation(self, result)
+  if result.raised then
+    return false, result.raised[1]
+  end
+  return true, result
+end
+
+-- Outlives the caller: a function of its own makes it, which has returned when `run` is called.
+local function task_of(self, plan)
+  local task = {}
+  function task.run()
+    task.ok, task.result = carry_out(self, plan)
+  end
+  return task
+end
+
+--- Renews the set, or waits until another process has done so. Where the transport can see to it, this comes to its end
+-- even when the caller does not: a request of nginx may be ended by its client, and a pair that nobody stores is lost.
 -- @tparam table self
 -- @tparam table plan
 --
@@ -266,18 +293,14 @@ end
 function renewal.run(self, plan)
   local now_ms = core.monotonic_ms()
   plan.hold = hold.take(self, math.max(plan.limits.ends_at_ms, now_ms) + grant.attempt_ms(self._config))
-  local ok, result = pcall(obtain, self, plan)
-  if not ok then
-    hold.release(self, plan.hold)
-    error(result, 0)
+  local transport, task = self._config.transport, task_of(self, plan)
+  if not (transport.detach and transport:detach(task.run)) then
+    task.run()
   end
-  hold.release(self, plan.hold, error_of_all(plan, result), result.is_refused)
-  -- The hook is told when all is done, so that it finds the new set.
-  emit_rotation(self, result)
-  if result.raised then
-    error(result.raised[1], 0)
+  if not task.ok then
+    error(task.result, 0)
   end
-  return result
+  return task.result
 end
 
 return renewal

@@ -136,6 +136,7 @@ local function describe(self, what)
 end
 
 local broken = {
+  misplaced = "it was called where Lua cannot wait, such as in a function given to string.gsub or table.sort",
   closed = "the connection broke",
   memory = "there is not enough memory",
   protocol = "what answers there does not speak the protocol of Redis",

@@ -112,7 +112,8 @@ local connect_problems = {
   { "refused", "nothing answers there, start Redis or check where it listens" },
   { "timeout", "no answer in time, check the host, the port and the network" },
   { "no resolver", "nginx has no resolver, add \"resolver ADDRESS;\" to http { } of nginx.conf or give an address" },
-  { "could not be resolved", "the name of the host was not found" },
+  { "could not be resolved", "the name of the host was not found, check it, and resolver and resolver_timeout of"
+    .. " nginx.conf" },
   { "no such file", "there is no such socket, start Redis or check its unixsocket setting" },
   { "permission denied", "no permission, check unixsocketperm and the folders above the socket" },
   { "too long", "the path of the socket is too long for this system" },
@@ -274,8 +275,8 @@ end
 local function fail(self, problem)
   local guard = self.guard
   local reason = "closed"
-  if problem == "timeout" then
-    reason = "timeout"
+  if problem == "timeout" or problem == "misplaced" then
+    reason = problem
   elseif problem == nil or problem == "protocol" or tostring(problem):find("prefix", 1, true) then
     reason = "protocol"
   elseif not self.is_answered then
@@ -291,8 +292,8 @@ end
 -- @tparam string ... its words
 -- @return the reply: a text, a number, a list with false for nothing, or nil
 -- @treturn[2] nil
--- @treturn[2] string reason: `refused`, `closed`, `unanswered`, `timeout` or `protocol`; but for the first the
--- connection is closed
+-- @treturn[2] string reason: `refused`, `closed`, `unanswered`, `timeout`, `misplaced` or `protocol`; but for the first
+-- the connection is closed
 -- @return what the server said, which may repeat arguments; else whether the whole command was sent
 function Connection:command(timeout_ms, name, ...)
   local guard = self.guard
@@ -303,7 +304,8 @@ function Connection:command(timeout_ms, name, ...)
   local client = self.client
   local ok, reply, problem = pcall(client[name:lower()], client, ...)
   if not ok then
-    return fail(self, "protocol") -- a length that is no number
+    local is_misplaced = tostring(reply):find("yield across", 1, true)
+    return fail(self, is_misplaced and "misplaced" or "protocol") -- the latter for a length that is no number
   elseif reply == nil then
     return fail(self, problem)
   end

@@ -36,11 +36,13 @@
 --
 -- `transport:close()` closes the connections; it may be called again.
 --
--- Two more methods may be left out by a transport:
+-- Three more methods may be left out by a transport:
 --
 -- * `transport:gives_way()`: true where `send` and `sleep`, called from here, let others run meanwhile.
 -- * `transport:defer(run)`: true when `run()` will be called soon, outside of whatever is going on here, so that nobody
 --   waits for it. This transport has none.
+-- * `transport:detach(run)`: true when `run()` was called and has ended, in a place of its own: whatever becomes of the
+--   caller meanwhile, it comes to its end. False when the caller has to call it. This transport has none.
 --
 -- In a task of `paciolan.concurrent`, `send` and `sleep` give way to the other tasks. All requests of a run go through
 -- one batch of libcurl, whichever transport they are of, each with the settings of its own transport. The batch is that

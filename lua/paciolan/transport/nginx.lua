@@ -33,6 +33,10 @@ local PIECE_BYTES = 64 * 1024
 -- A server may answer and close before it has read everything. Such an answer is there already, if there is one.
 local EARLY_ANSWER_MS = 100
 local DEFAULT_POOL_SIZE, DEFAULT_IDLE_MS = 30, 60000
+-- The least that nginx lets pass before it goes on, after a look at all its connections.
+local TURN_S = 0.001
+-- How long a timer has to begin, and how long is waited for its end at a time.
+local TIMER_PATIENCE_S, LONGEST_WAIT_S = 1, 60
 local LARGEST_INTEGER = 2147483647
 
 local OPTIONS = {
@@ -65,7 +69,8 @@ local NO_RESOLVER = "nginx has no resolver for the URL's host: set resolver in n
 local UNKNOWN_HOST = "the host name is unknown: check the URL's host and the resolver of nginx.conf"
 local SLOW_RESOLVER = "the resolver did not answer in time, nothing was sent: check resolver and resolver_timeout of"
   .. " nginx.conf"
-local NO_CONNECTION = "no connection: check the URL's host and port, and the firewall"
+local NO_CONNECTION = "no connection: check the URL's host and port, the firewall, and whether the resolver gives"
+  .. " addresses of IPv6 to a machine that has none (ipv6=off)"
 local SLOW_CONNECTION = "no connection in time, nothing was sent: check the URL's host, the firewall and"
   .. " connect_timeout_ms"
 local NO_HANDSHAKE = "the TLS handshake failed: check that the port speaks TLS 1.2 or newer, and set lua_ssl_protocols"
@@ -167,15 +172,27 @@ local function shake_hands(exchange)
   return true
 end
 
+-- Until when a pool of this worker may hold connections.
+local kept_until_ms = {}
+
+-- nginx drops a kept connection when it sees that the server closed it or said something unasked, which would be taken
+-- for the answer to the next request. After work that took long it has yet to look: so it gets a turn of its loop.
+local function let_nginx_look(ngx, pool)
+  if (kept_until_ms[pool] or 0) > core.monotonic_ms() then
+    ngx.sleep(TURN_S)
+  end
+end
+
 -- Returns true, or nil and a failure.
 local function connect(self, exchange, ngx)
   local wire = exchange.wire
   local host, port = destination(self, wire)
-  exchange.socket = ngx.socket.tcp()
+  local pool = pool_of(self, wire, host, port, exchange.request.single_use)
+  let_nginx_look(ngx, pool)
+  exchange.pool, exchange.socket = pool, ngx.socket.tcp()
   if not set_timeouts(exchange, exchange.connect_end_ms) then
     return failure_of(exchange, "timeout", "not_sent", SLOW_CONNECTION)
   end
-  local pool = pool_of(self, wire, host, port, exchange.request.single_use)
   local ok, problem = exchange.socket:connect(host, port, { pool = pool })
   if not ok then
     return connect_failure(exchange, tostring(problem))
@@ -240,6 +257,7 @@ end
 -- The connection is kept when the answer was read to its end and nothing came behind it.
 local function give_back(self, exchange, may_keep)
   if may_keep and not (exchange.request.single_use or exchange.is_cut_short or self._is_closed) then
+    kept_until_ms[exchange.pool] = core.monotonic_ms() + self._idle_ms
     exchange.socket:setkeepalive(self._idle_ms, self._pool_size)
   else
     exchange.socket:close()
@@ -253,6 +271,7 @@ local function receive(self, exchange)
   repeat
     is_complete, failure = receive_some(exchange, reader)
     if is_complete == nil then
+      reader:close() -- the collector does not see how much it holds
       return nil, failure
     end
   until is_complete
@@ -399,6 +418,39 @@ function Transport:defer(run) -- luacheck: ignore self
       run()
     end
   end) ~= nil
+end
+
+-- What the timer of `detach` does. It gets all it needs as an argument: of a request that is killed nothing is left.
+local function carry_out(_, task)
+  task.has_begun = true
+  if not task.is_given_up then
+    task.run()
+  end
+  task.is_over = true
+  task.signal:post()
+end
+
+--- Has a function called in a timer, and waits for its end. A client that hangs up ends its request, with
+-- `lua_check_client_abort`, and so does `ngx.thread.kill`; neither ends the timer.
+-- @tparam function run must not raise, nor use a local of a function that has yet to return: a request that is killed
+-- takes these with it
+-- @treturn boolean true when it has ended; false when the caller has to call it: in a timer, which nobody ends, where
+-- nginx lets nobody wait, and where it has too many timers
+function Transport:detach(run) -- luacheck: ignore self
+  local phase, ngx = phases.current(), phases.nginx()
+  if phase == "timer" or not phases.may_yield(phase) then
+    return false
+  end
+  local task = { run = run, signal = require("ngx.semaphore").new() }
+  if not ngx.timer.at(0, carry_out, task) then
+    return false
+  end
+  task.signal:wait(TIMER_PATIENCE_S)
+  task.is_given_up = not task.has_begun -- nginx drops a timer when too many of them run
+  while task.has_begun and not task.is_over do
+    task.signal:wait(LONGEST_WAIT_S)
+  end
+  return not task.is_given_up
 end
 
 --- Closes the transport: `send` raises afterwards, and requests under way keep no connection. May be called again. The

@@ -13,16 +13,21 @@ local authorizing = {}
 -- An operation whose column of contract 1.1 has all headers, and one without PAC-Organization-ID.
 local WITH_ORGANIZATION, WITHOUT_ORGANIZATION = "catalog.events", "listings.get"
 
--- By their names in lower case with dashes: what the library writes, and what the caller says of himself to us alone.
+-- By their names in lower case with dashes: what the library writes, what the caller says of himself to us alone, and
+-- what would make another request of it. Whatever begins with PAC- is of the first sort.
 local never_handed_on = {
-  accept = true, authorization = true, ["content-type"] = true, cookie = true, ["pac-api-key"] = true,
-  ["pac-application-id"] = true, ["pac-channel-code"] = true, ["pac-organization-id"] = true,
-  ["proxy-authorization"] = true, ["request-id"] = true, ["user-agent"] = true,
+  accept = true, authorization = true, ["content-type"] = true, cookie = true, ["proxy-authorization"] = true,
+  ["request-id"] = true, ["user-agent"] = true, ["x-http-method"] = true, ["x-http-method-override"] = true,
+  ["x-method-override"] = true,
 }
 
 local phases = { access = true, rewrite = true, server_rewrite = true }
 
 local repeated_methods = { GET = true, HEAD = true }
+
+-- A service that refuses every token must not have them renewed without end: so many in so long, for each worker.
+local MOST_RENEWALS, PERIOD_MS = 10, 60000
+local renewed_at_ms = {}
 
 -- --- options ------------------------------------------------------------------------------------------------------
 
@@ -64,7 +69,8 @@ end
 -- repetitions.
 local function clear_headers()
   for name in pairs(ngx.req.get_headers(0, true)) do
-    if never_handed_on[name:lower():gsub("_", "-")] then
+    local plain = name:lower():gsub("_", "-")
+    if never_handed_on[plain] or plain:sub(1, 4) == "pac-" then
       ngx.req.clear_header(name)
     end
   end
@@ -94,12 +100,37 @@ end
 
 -- --- the whole ----------------------------------------------------------------------------------------------------
 
--- The bearer that was refused stands in the request itself, where the first pass has put it.
+-- A 401 of nginx itself, such as that of `auth_basic`, leads to the same named location. It is no word of the service,
+-- and whoever got it must not get past it here.
+local function is_refused_by_service()
+  return (ngx.var.upstream_status or ""):find("401$") ~= nil
+end
+
+-- Takes one of the renewals of this period; false when there is none left.
+local function take_renewal()
+  local now_ms = core.monotonic_ms()
+  if #renewed_at_ms == MOST_RENEWALS then
+    if now_ms - renewed_at_ms[1] < PERIOD_MS then
+      return false
+    end
+    table.remove(renewed_at_ms, 1)
+  end
+  renewed_at_ms[#renewed_at_ms + 1] = now_ms
+  return true
+end
+
+-- Gives up the bearer that was refused, which stands in the request itself, where the first pass has put it. One that
+-- was renewed meanwhile costs nothing. Returns false when it must be kept.
 local function give_up_token(link)
   local refused = (ngx.var.http_authorization or ""):match("^Bearer (.+)$")
-  if refused then
+  local tokens = link.auth:token()
+  if refused and tokens and tokens.accessToken == refused then
+    if not take_renewal() then
+      return false
+    end
     link.auth:reject(refused)
   end
+  return true
 end
 
 --- Authorises the request of this handler; see `resty.paciolan.authorize`.
@@ -107,8 +138,10 @@ end
 -- @tparam ?table options
 function authorizing.authorize(link, options)
   options = read_options(options)
-  if options.again then
-    give_up_token(link)
+  if options.again and not is_refused_by_service() then
+    return finish(401, "unauthorized", "nothing was handed on")
+  elseif options.again and not give_up_token(link) then
+    return finish(401, "service_refuses", "the service refuses one access token after the other; nothing was done")
   end
   clear_headers()
   local tokens, err = link.auth:token()

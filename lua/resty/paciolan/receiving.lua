@@ -48,6 +48,8 @@ end
 -- @tparam table receiver
 function receiving.receive(receiver)
   local body = read_body(receiver._options.max_body_bytes)
+  -- What a handler sends by mistake goes out with this, so that the message comes again.
+  ngx.status = ngx.HTTP_SERVICE_UNAVAILABLE
   local answer = receiver:handle {
     method = ngx.req.get_method(), path = ngx.var.request_uri, headers = ngx.req.get_headers(0), body = body,
   }
