@@ -134,10 +134,7 @@ static int reader_free(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-  { "feed", reader_feed },
-  { "finish", reader_finish },
-  { "answer", reader_answer },
-  { "close", reader_free },
+  { "feed", reader_feed }, { "finish", reader_finish }, { "answer", reader_answer }, { "close", reader_free },
   { NULL, NULL },
 };
 

@@ -61,8 +61,8 @@ end
 --
 -- Whatever the caller sent as `Authorization`, `PAC-…`, `Request-ID`, `User-Agent`, `Accept`, `Content-Type`, in any
 -- spelling, goes, and so do his `Cookie`, `Proxy-Authorization` and `X-HTTP-Method-Override`; what the service wants
--- under the first of these names is set. The Request-ID is a new one. It is found in `ngx.ctx.paciolan_request_id`, and in the variable
--- `$paciolan_request_id` where the configuration has one, by `set $paciolan_request_id "";`.
+-- under the first of these names is set. The Request-ID is a new one. It is found in `ngx.ctx.paciolan_request_id`, and
+-- in the variable `$paciolan_request_id` where the configuration has one, by `set $paciolan_request_id "";`.
 --
 -- Without a token the request ends here: 503, with Retry-After where the service said when, or 502 when a person has to
 -- log in anew. The error log has one line with the reason.
