@@ -46,6 +46,31 @@ local LOCATIONS = [[
     access_by_lua_block { require("resty.paciolan").authorize { again = true } }
     proxy_pass @REFUSING@;
   }
+  location /own/ {
+    proxy_intercept_errors on;
+    error_page 401 = @own_again;
+    location /own/basic {
+      auth_basic "own"; auth_basic_user_file /dev/null;
+      access_by_lua_block { require("resty.paciolan").authorize() }
+      proxy_pass @ECHO@;
+    }
+    location /own/return {
+      if ($http_x_key = "") { return 401; }
+      access_by_lua_block { require("resty.paciolan").authorize() }
+      proxy_pass @ECHO@;
+    }
+    location /own/exit {
+      access_by_lua_block {
+        if not ngx.var.http_x_key then return ngx.exit(401) end
+        require("resty.paciolan").authorize()
+      }
+      proxy_pass @ECHO@;
+    }
+  }
+  location @own_again {
+    access_by_lua_block { require("resty.paciolan").authorize { again = true } }
+    proxy_pass @ECHO@;
+  }
   location = /misuse {
     access_by_lua_block { require("resty.paciolan").authorize { organisation = "1" } }
     proxy_pass @ECHO@;
@@ -149,6 +174,19 @@ describe("resty.paciolan.authorize", function()
     assert.equal(1, #lines_of(request, "request-id"))
   end)
 
+  it("takes away every header that begins with PAC-, and those that ask for another method", function()
+    local names = { "PAC-Foo", "pac_foo", "Pac-Seller-ID", "X-HTTP-Method-Override", "x_http_method_override",
+      "X-HTTP-Method", "X-Method-Override" }
+    local headers = { ["X-Own"] = "kept", ["X-Pac-Own"] = "kept" }
+    for _, name in ipairs(names) do
+      headers[name] = "DELETE"
+    end
+    assert.equal(200, (server:get("/echo", headers)))
+    local request = last(echo)
+    assert.is_nil(table.concat(request.header_lines, "\n"):find("DELETE", 1, true))
+    assert.same({ { "kept" }, { "kept" } }, { lines_of(request, "x-own"), lines_of(request, "x-pac-own") })
+  end)
+
   it("makes a Request-ID of its own for each request, and tells it to the logs", function()
     local ids = {}
     for i = 1, 2 do
@@ -203,6 +241,45 @@ describe("resty.paciolan.authorize", function()
           lines_of(refusing:requests()[after - 1], "authorization")[1])
       end
     end
+  end)
+
+  it("leaves a 401 of nginx itself as it is, renews nothing and hands nothing on", function()
+    local _, before = last(echo)
+    local renewed = rotations()
+    for _, path in ipairs { "/own/basic", "/own/return", "/own/exit" } do
+      for _, method in ipairs { "GET", "HEAD", "POST" } do
+        local status, body = server:request { method = method, path = path, body = method == "POST" and "{}" or nil,
+          headers = { authorization = "Bearer of-the-caller" } }
+        assert.equal(401, status, method .. " " .. path)
+        assert.is_true(method == "HEAD" or cjson.decode(body).error.type == "unauthorized", method .. " " .. path)
+      end
+    end
+    assert.same({ before, renewed }, { select(2, last(echo)), rotations() })
+    for _, path in ipairs { "/own/return", "/own/exit" } do
+      assert.equal(200, (server:get(path, { ["X-Key"] = "1" })), path)
+    end
+  end)
+
+  it("renews ten times for a service that refuses every token, and no more", function()
+    local other = gateway.start { setup = SETUP, given = { link = link_options { auth = {
+      code = place.box:new_auth_code() } } }, server = locations(place.box.base_url) }
+    assert.equal(200, (other:get("/echo")))
+    local before = rotations()
+    for i = 1, 14 do
+      local is_get = i % 2 == 0
+      local _, sent = last(refusing)
+      local status, body = other:request { method = is_get and "GET" or "POST", path = "/refused",
+        body = not is_get and "{}" or nil }
+      assert.equal(401, status)
+      local told = i > 10 and "service_refuses" or (not is_get and "token_renewed" or nil)
+      local answer = cjson.decode(body).error
+      assert.equal(told, answer and answer.type)
+      local handed_on = is_get and i <= 10 and 2 or 1
+      assert.equal(handed_on, select(2, last(refusing)) - sent)
+    end
+    assert.equal(before + 10, rotations())
+    assert.equal(200, (other:get("/link/v1/catalog/events")))
+    other:stop()
   end)
 
   it("refuses misuse, and hands nothing on then", function()

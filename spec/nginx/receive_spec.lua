@@ -56,13 +56,31 @@ local LOST = [[
   }
 ]]
 
+-- A handler that sends something itself, by mistake; the section of the seat says what, and how it ends.
+local TALKING = [[
+  location = /messages/talking {
+    content_by_lua_block { require("resty.paciolan.receiving").receive(require("paciolan").receiver {
+      mode = "direct", basic_auth = { user = "partner", password = "correct horse" },
+      on_seat = function(item)
+        local what, ending = item.section:match("^(%w+)(.*)$")
+        if what == "say" then ngx.say("handled") elseif what == "eof" then ngx.eof() end
+        if what == "print" or what == "flush" then ngx.print("handled") end
+        if what == "flush" then ngx.flush(true) end
+        if ending == " and raise" then error("no use") end
+        return ending ~= " and refuse"
+      end,
+      on_report = function(report) ngx.shared.notes:rpush("reasons", report.reason) end,
+    }) }
+  }
+]]
+
 describe("resty.paciolan.receive", function()
   local aws, server
 
   setup(function()
     aws = amazon.start {}
     server = gateway.start {
-      setup = SETUP, server = other("raw") .. other("direct") .. LOST, ca = aws.ca_file,
+      setup = SETUP, server = other("raw") .. other("direct") .. LOST .. TALKING, ca = aws.ca_file,
       given = { topic = aws.topic, roots = aws.roots, connect_to = aws.connect_to, basic = inbox.BASIC,
         callback = SECRET_PATH },
     }
@@ -293,5 +311,33 @@ describe("resty.paciolan.receive", function()
 
   it("has nothing to say in the error log of all that", function()
     assert.equal("", server:errors())
+  end)
+
+  describe("a handler that sends something itself", function()
+    local function talk(what)
+      local bare = inbox.bare_request(inbox.seats(1, { section = what }))
+      return exchange(("POST /messages/talking HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n"
+        .. "%s\r\n%s"):format(#bare.body, lines(bare.headers), bare.body))
+    end
+
+    it("and fails is answered by 503", function()
+      for _, what in ipairs { "say", "print", "flush", "eof" } do
+        for _, failing in ipairs { "raise", "refuse" } do
+          local status, text = talk(what .. " and " .. failing)
+          assert.same({ 503, 1 }, { status, select(2, text:gsub("HTTP/1", "")) }, what .. " and " .. failing)
+        end
+      end
+    end)
+
+    it("and succeeds is not answered by a success", function()
+      for _, what in ipairs { "say", "print", "flush", "eof" } do
+        assert.equal(503, (talk(what)), what)
+      end
+    end)
+
+    it("is complained of in the error log, while one that is silent is answered by 204", function()
+      assert.truthy(server:errors():find("a handler of yours sent something itself", 1, true))
+      assert.equal(204, (talk("silent")))
+    end)
   end)
 end)

@@ -11,6 +11,10 @@ local answering = {}
 -- @tparam table headers by name
 -- @tparam string body
 function answering.send(status, headers, body)
+  if ngx.headers_sent then
+    ngx.log(ngx.ERR, "resty.paciolan: a handler of yours sent something itself, so the answer ", status, " is lost")
+    return ngx.exit(ngx.OK)
+  end
   ngx.status = status
   for name, value in pairs(headers) do
     ngx.header[name] = value
