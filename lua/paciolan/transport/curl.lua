@@ -52,7 +52,7 @@
 
 local concurrent = require("paciolan.concurrent")
 local core = require("paciolan.core")
-local errors = require("paciolan.errors")
+local keys = require("paciolan.transport.keys")
 local phases = require("paciolan.phases")
 
 local curl = {}
@@ -72,30 +72,8 @@ local OPTIONS = {
   allow_blocking = true,
 }
 
-local REQUEST_KEYS = {
-  method = true,
-  url = true,
-  headers = true,
-  body = true,
-  connect_timeout_ms = true,
-  timeout_ms = true,
-  single_use = true,
-  gzip = true,
-}
-
 -- A blocking call stops every other request of the same nginx worker. Only while nginx starts nobody waits.
 local NGINX_PHASES = { init = true, init_worker = true }
-
-local function check_keys(given, allowed, place)
-  if type(given) ~= "table" then
-    error(place .. ": a table is expected", 3)
-  end
-  for key in pairs(given) do
-    if not allowed[key] then
-      error(("%s: unknown key %s"):format(place, errors.shown(key)), 3)
-    end
-  end
-end
 
 local function check_phase(self)
   local phase = not self._may_block and phases.current()
@@ -127,7 +105,7 @@ end
 -- local transport = require("paciolan.transport.curl").new({ timeout_ms = 10000 })
 function curl.new(options)
   options = options or {}
-  check_keys(options, OPTIONS, "options")
+  keys.check(options, OPTIONS, "options")
   if options.allow_blocking ~= nil and type(options.allow_blocking) ~= "boolean" then
     error("options: allow_blocking must be a boolean", 2)
   end
@@ -172,7 +150,7 @@ end
 -- @treturn[2] nil
 -- @treturn[2] table failure
 function Transport:send(request)
-  check_keys(request, REQUEST_KEYS, "request")
+  keys.check(request, keys.REQUEST, "request")
   check_phase(self)
   local loop = concurrent.loop()
   if loop then

@@ -19,7 +19,7 @@
 -- @module paciolan.transport.nginx
 
 local core = require("paciolan.core")
-local errors = require("paciolan.errors")
+local keys = require("paciolan.transport.keys")
 local phases = require("paciolan.phases")
 
 local nginx = {}
@@ -47,17 +47,6 @@ local OPTIONS = {
   ca_id = true,
   pool_size = true,
   idle_ms = true,
-}
-
-local REQUEST_KEYS = {
-  method = true,
-  url = true,
-  headers = true,
-  body = true,
-  connect_timeout_ms = true,
-  timeout_ms = true,
-  single_use = true,
-  gzip = true,
 }
 
 -- While nginx starts nobody waits, so a sleep may block.
@@ -284,17 +273,6 @@ end
 
 ---- The transport ------------------------------------------------------------------------------------------------
 
-local function check_keys(given, allowed, place)
-  if type(given) ~= "table" then
-    error(place .. ": a table is expected", 3)
-  end
-  for key in pairs(given) do
-    if not allowed[key] then
-      error(("%s: unknown key %s"):format(place, errors.shown(key)), 3)
-    end
-  end
-end
-
 local function integer_option(options, name, otherwise)
   local value = options[name]
   if value == nil then
@@ -331,7 +309,7 @@ end
 -- local transport = require("paciolan.transport.nginx").new({ timeout_ms = 10000 })
 function nginx.new(options)
   options = options or {}
-  check_keys(options, OPTIONS, "options")
+  keys.check(options, OPTIONS, "options")
   if options.ca_id ~= nil and type(options.ca_id) ~= "string" then
     error("ca_id: a string is expected", 2)
   end
@@ -363,7 +341,7 @@ function Transport:send(request)
   if self._is_closed then
     error("paciolan.transport.nginx is closed", 2)
   end
-  check_keys(request, REQUEST_KEYS, "request")
+  keys.check(request, keys.REQUEST, "request")
   local wire = core.http1.request(request)
   local phase = phases.current()
   if not phases.may_yield(phase) then
