@@ -35,6 +35,18 @@ local HTTP = [[
       end
       dict:incr("ready", 1)
     end
+    -- Each turn takes one value of the full dict away, and puts it back.
+    local function remove_in_full()
+      local dict, store = ngx.shared.race, require("paciolan.store").shdict("tiny")
+      repeat ngx.sleep(0.005) until dict:get("full") or ngx.worker.exiting()
+      local key = "fill " .. ngx.worker.id() + 1
+      for _ = 1, dict:get("full") or 0 do
+        dict:incr(store:remove(key) and "full removed" or "full failed", 1)
+        repeat until store:add(key, ("x"):rep(100)) ~= nil or ngx.worker.exiting()
+      end
+      dict:incr("full ready", 1)
+    end
+    assert(ngx.timer.at(0, remove_in_full))
     assert(ngx.timer.at(0, race))
   }
 ]]
@@ -148,6 +160,26 @@ describe("the shdict store", function()
       assert.is_false(is_there)
     end)
 
+    it("counts a time to live from the write, also after work that blocked", function()
+      local lasted_s, ended, added = server:run([[
+        local core, dict = require("paciolan.core"), ngx.shared.large
+        local store = require("paciolan.store").shdict("large")
+        local before_s = ngx.now()
+        core.sleep(50)
+        store:add("a", "1", { ttl_s = 60 })
+        local lasted_s = ngx.now() + dict:ttl("paciolan:/value/a") - before_s
+        store:put("b", "1", { ttl_s = 0.02 })
+        store:put("c", "1", { ttl_s = 0.02 })
+        core.sleep(30)
+        local ended = store:replace("b", "1", "2") == false
+        store:put("c", "1", { ttl_s = 0.02 })
+        core.sleep(30)
+        return lasted_s, ended, store:add("c", "2")]])
+      assert.is_true(lasted_s > 60.04, lasted_s)
+      assert.is_true(ended)
+      assert.is_true(added)
+    end)
+
     it("works in a phase that cannot wait", function()
       local status, _, headers = server:get("/log")
       assert.equal(200, status)
@@ -215,10 +247,74 @@ describe("the shdict store", function()
       end
     end)
 
+    -- Each of them needs a lock, and the one place that is left for locks may be taken.
+    it("removes while others have the last room for a moment", function()
+      fill()
+      local outcome, was_refused = server:run([[
+        local dict, store = ngx.shared.tiny, require("paciolan.store").shdict { dict = "tiny" }
+        local reserve = "paciolan:/lock/" .. ("-"):rep(64)
+        local filler = ("f"):rep(#reserve)
+        assert(dict:get(reserve))
+        dict:delete(reserve)
+        local count = 0
+        while dict:safe_add(filler .. count, ("-"):rep(47)) do count = count + 1 end
+        ngx.thread.spawn(function()
+          ngx.sleep(0.005)
+          for i = 0, count - 1 do dict:delete(filler .. i) end
+        end)
+        local refused = not dict:safe_add(reserve, ("-"):rep(47))
+        local outcome, err = store:remove("fill 1")
+        return err and err.message or outcome, refused]])
+      assert.is_true(was_refused)
+      assert.is_true(outcome)
+    end)
+
+    it("removes in all workers at the same time", function()
+      fill()
+      local removed, failed = 0, 0
+      server:run([[local dict = ngx.shared.race
+        dict:set("full removed", 0) dict:set("full failed", 0) dict:set("full ready", 0)
+        dict:set("full", ...)]], TURNS)
+      for _ = 1, 1000 do
+        local ready
+        ready, removed, failed = server:run([[local dict = ngx.shared.race
+          return dict:get("full ready"), dict:get("full removed"), dict:get("full failed")]])
+        if ready == WORKERS then
+          break
+        end
+        socket.sleep(0.02)
+      end
+      assert.equal(0, failed)
+      assert.equal(WORKERS * TURNS, removed)
+    end)
+
+    it("does not look through the dict for every value that is refused", function()
+      fill()
+      local refused, looks = server:run([[
+        local core, store = require("paciolan.core"), require("paciolan.store").shdict { dict = "tiny" }
+        local dict, looks, refused = store._backend.dict, 0, 0
+        store._backend.dict = setmetatable({}, { __index = function(_, name)
+          return function(_, ...)
+            if name == "flush_expired" then
+              looks = looks + 1
+              core.sleep(5) -- as in a large dict
+            end
+            return dict[name](dict, ...)
+          end
+        end })
+        for i = 1, 30 do
+          if store:add("new " .. i, ("x"):rep(100)) == nil then refused = refused + 1 end
+        end
+        return refused, looks]])
+      assert.equal(30, refused)
+      assert.is_true(looks >= 1 and looks < 15, looks)
+    end)
+
     it("takes the room of what has ended", function()
       fill { ttl_s = 0.05 }
       server:run("ngx.sleep(0.06)")
-      assert.is_true(store:put("new", ("x"):rep(1500)))
+      -- A store of its own, for how long one waits after a look in vain depends on how long that took.
+      assert.is_true(remote_store.new(server, TINY .. " "):put("new", ("x"):rep(1500)))
       assert.equal(1, #store:list(""))
     end)
   end)
@@ -327,6 +423,27 @@ describe("the shdict store", function()
       assert.equal("1", store:get("a"))
     end)
 
+    it("of a dead worker goes on when others died while they broke it", function()
+      lock(4194305) -- more than a pid can be
+      for _ = 1, 2 do
+        local is_ok = pcall(server.run, server, [[
+          local store = require("paciolan.store").shdict("large")
+          local dict = store._backend.locks.dict
+          store._backend.locks.dict = setmetatable({}, { __index = function(_, name)
+            if name == "safe_set" then
+              require("ffi").C.kill(ngx.worker.pid(), 9)
+            end
+            return function(_, ...) return dict[name](dict, ...) end
+          end })
+          store:put("a", "never")]])
+        assert.is_false(is_ok)
+      end
+      assert.equal(("%010d %s"):format(4194305, ("f"):rep(36)), server:run("return ngx.shared.large:get(...)", LOCK))
+      assert.is_true(store:put("a", "1"))
+      assert.equal("1", store:get("a"))
+      assert.is_nil(server:run("return ngx.shared.large:get(...)", LOCK))
+    end)
+
     it("changes nothing after it stood still for longer than its lock lasts", function()
       assert.is_true(store:put("a", "old"))
       local value, outcome, message = server:run([[
@@ -334,8 +451,10 @@ describe("the shdict store", function()
         local dict = store._backend.dict
         store._backend.dict = setmetatable({}, { __index = function(_, name)
           return function(_, key, ...)
-            if name == "expire" then
-              dict:delete(key) -- as after 60 seconds
+            if name == "safe_add" then
+              local is_added, problem = dict:safe_add(key, (...), 0.01) -- as little as if the worker was stopped
+              require("paciolan.core").sleep(20)
+              return is_added, problem
             end
             return dict[name](dict, key, ...)
           end

@@ -9,13 +9,17 @@
 -- value stays. Give the store a dict of its own, for an ordinary `set` of another program evicts what is oldest.
 --
 -- `list` walks all keys of the dict and holds up every worker meanwhile, so journals of workflows belong elsewhere.
--- A time to live runs by the clock of the host, as nginx last looked at it. Keys have at most 65,535 bytes, the prefix
--- and seven more among them. A store must not be used inside of `ngx.run_worker_thread`: all threads have one pid.
+-- A time to live runs by the clock of the host; `get` and `list` take the time that nginx saw last. Keys have at most
+-- 65,535 bytes, the prefix and seven more among them. A store must not be used inside of `ngx.run_worker_thread`: all
+-- threads have one pid.
 --
 -- A write holds a lock for the moment that it takes and never yields meanwhile. A lock of a worker that died is broken
--- at once. One that is stopped keeps its lock for 60 s; others wait for a second and answer `nil, err` then.
+-- at once. One that is stopped keeps its lock for 60 s; others wait for a second and answer `nil, err` then. A worker
+-- that was stopped for longer writes nothing when it goes on, save where it was stopped in the last steps of a write,
+-- between `ttl` and `safe_set`: its value then replaces what others wrote since, and that is lost.
 -- @module paciolan.store.shdict
 local contract = require "paciolan.store.contract"
+local core = require "paciolan.core"
 local errors = require "paciolan.errors"
 local locks = require "paciolan.store.shdict_locks"
 local phases = require "paciolan.phases"
@@ -25,7 +29,7 @@ local shdict = {}
 local new_store = contract.class("paciolan.store.shdict")
 
 local LONGEST_NAME = 65535 -- of ngx_http_lua_shdict
-local FLUSHED_AT_ONCE = 1000
+local FLUSHED_AT_ONCE, FLUSH_PAUSE, LONGEST_FLUSH_PAUSE_MS = 1000, 50, 1000
 local FEW_LOOKS = 1000
 local STAYS, ENDS = 0, 1 -- flags of an entry: whether it has a time to live
 local MARK_LENGTH = 36
@@ -50,12 +54,25 @@ local function describe(self, problem)
   return ("the shared dict %s failed (%s)"):format(self.dict_name, tostring(problem))
 end
 
+-- Looking for what has ended walks through the whole dict and keeps it locked meanwhile. When there was nothing, the
+-- next look is fifty times as long away as this one took: at once in a small dict, and a second later in a large one.
+local function make_room(self)
+  local now_ms = core.monotonic_ms()
+  if now_ms < (self.next_flush_ms or 0) then
+    return false
+  elseif self.dict:flush_expired(FLUSHED_AT_ONCE) == 0 then
+    local ends_at_ms = core.monotonic_ms()
+    self.next_flush_ms = ends_at_ms + math.min(FLUSH_PAUSE * (ends_at_ms - now_ms), LONGEST_FLUSH_PAUSE_MS)
+    return false
+  end
+  return true
+end
+
 -- Writes an entry without evicting others; what has ended makes room. `method` is `safe_set` or `safe_add`.
 local function store_entry(self, method, name, value, ttl_s, flags)
   local dict = self.dict
   local ok, problem = dict[method](dict, name, value, ttl_s, flags)
-  if not ok and problem == "no memory" then
-    dict:flush_expired(FLUSHED_AT_ONCE)
+  if not ok and problem == "no memory" and make_room(self) then
     ok, problem = dict[method](dict, name, value, ttl_s, flags)
   end
   return ok, problem
@@ -123,8 +140,12 @@ local function write(self, place, value, ttl_s)
   if not ok then
     return nil, describe(self, problem)
   end
+  -- A worker that was stopped here finds its bytes ended by the true time; `expire` alone would bring them back. One
+  -- that is stopped from here on for longer than a lock lasts may still overwrite what came since.
+  self.ngx.update_time()
+  local left_s = dict:ttl(data)
   -- The bytes end a little later than the mark, which decides.
-  if not dict:expire(data, ttl_s and ttl_s + 1 or 0) then
+  if not left_s or left_s <= 0 or not dict:expire(data, ttl_s and ttl_s + 1 or 0) then
     return nil, OVERTAKEN
   end
   ok, problem = store_entry(self, "safe_set", place.name, place.new_mark, ttl_s or 0, ttl_s and ENDS or STAYS)
@@ -203,6 +224,7 @@ end
 -- What is there needs no lock to be seen: a message that comes again costs a look.
 function backend:add(key, value, ttl_ms)
   local name = name_of(self, key)
+  self.ngx.update_time()
   if name and look(self, name) ~= nil then
     return false
   end
@@ -294,7 +316,7 @@ function shdict.new(options)
   end
   local prefix = options.prefix or "paciolan:"
   local self = setmetatable({
-    dict = dict, dict_name = options.dict, values = prefix .. "/value/", data = prefix .. "/data/",
+    ngx = ngx, dict = dict, dict_name = options.dict, values = prefix .. "/value/", data = prefix .. "/data/",
   }, backend)
   self.locks = locks.new {
     ngx = ngx, dict = dict, prefix = prefix .. "/lock/", broken = prefix .. "/broken/",

@@ -12,7 +12,7 @@ local phases = require "paciolan.phases"
 
 local locks = {}
 
-local LOCK_S, PATIENCE_MS, PAUSE_MS = 60, 1000, 1
+local LOCK_S, PATIENCE_MS, PAUSE_MS, TRIES_IN_FULL = 60, 1000, 1, 20
 local NO_SUCH_PROCESS = 3 -- ESRCH
 local OWN = "%010d %s" -- the pid and the mark
 local DIGITS = 64 -- of a fingerprint
@@ -59,8 +59,16 @@ end
 -- Takes the place of a holder that is gone. Of several who want to, only one may: the first who says so under the name
 -- of that holder. Both texts are as long, so the exchange needs no room.
 local function break_lock(self, key, name, holder, own)
-  local dict = self.dict
-  if not add(self, self.broken .. holder, true) or dict:get(name) ~= holder then
+  local dict, broken = self.dict, self.broken .. holder
+  if not add(self, broken, own) then
+    -- Whoever wanted to before may have died over it.
+    local breaker = dict:get(broken)
+    if type(breaker) ~= "string" or not is_lost(self, nil, breaker) or not break_lock(self, key, broken, breaker, own)
+    then
+      return false
+    end
+  end
+  if dict:get(name) ~= holder then
     return false
   end
   self.lost(key, holder:match(" (.*)$"))
@@ -86,10 +94,13 @@ function Locks:take(key)
     return nil, problem
   end
   local name, own = self.prefix .. core.fingerprint(key), OWN:format(self.ngx.worker.pid(), mark)
-  local ends_at_ms = core.monotonic_ms() + PATIENCE_MS
+  local ends_at_ms, tries_in_full = core.monotonic_ms() + PATIENCE_MS, TRIES_IN_FULL
+  self.ngx.update_time() -- after work that took long, the clock of this worker is behind, and so are all ends
   repeat
     local ok, reason = add(self, name, own)
-    if not ok and reason ~= "exists" then
+    if reason == "no memory" and tries_in_full > 0 then
+      tries_in_full = tries_in_full - 1 -- another worker may have the reserve, for a moment
+    elseif not ok and reason ~= "exists" then
       return nil, reason
     end
     local holder = not ok and self.dict:get(name)
