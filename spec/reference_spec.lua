@@ -357,7 +357,7 @@ end
 local function refusing(operation, count)
   local real, pattern = curl.new(), pattern_of(operation)
   local transport = setmetatable({ refused = 0 }, { __index = function(_, name)
-    return function(_, ...)
+    return real[name] and function(_, ...)
       return real[name](real, ...)
     end
   end })
