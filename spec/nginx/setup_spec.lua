@@ -7,22 +7,13 @@ local market = require("support.market")
 local openresty = require("support.openresty")
 local program = require("support.program")
 
-local CONFIGURATION = [[
-load_module "@MODULES@/ndk_http_module.so";
-load_module "@MODULES@/ngx_http_lua_module.so";
-daemon off;
+local CONFIGURATION = openresty.BEGINNING .. [[
 pid "@FOLDER@/pid";
 @MAIN@
 events { }
 http {
   access_log off;
-  client_body_temp_path "@FOLDER@/body";
-  proxy_temp_path "@FOLDER@/proxy";
-  fastcgi_temp_path "@FOLDER@/fastcgi";
-  uwsgi_temp_path "@FOLDER@/uwsgi";
-  scgi_temp_path "@FOLDER@/scgi";
-  lua_package_path "@LUAPATH@;;";
-  lua_package_cpath "@LUACPATH@;;";
+]] .. openresty.PLACES .. [[
   lua_shared_dict paciolan 1m;
   init_by_lua_block { @INIT@ }
 }

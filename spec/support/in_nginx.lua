@@ -10,10 +10,7 @@ local openresty = require("support.openresty")
 local peers = require("support.peers")
 local program = require("support.program")
 
-local CONFIGURATION = [[
-load_module "@MODULES@/ndk_http_module.so";
-load_module "@MODULES@/ngx_http_lua_module.so";
-daemon off;
+local CONFIGURATION = openresty.BEGINNING .. [[
 master_process off;
 pid "@FOLDER@/pid";
 env PATH; env HOME; env PACIOLAN_LUA; env PACIOLAN_SPEC_FRONT; env LUA_PATH; env LUA_CPATH; env LD_PRELOAD;
@@ -21,13 +18,7 @@ env ASAN_OPTIONS; env MUTATIONS; env FAULT_RUNS; env TORTURE_RUNS;
 events { worker_connections 1024; }
 http {
   access_log off;
-  client_body_temp_path "@FOLDER@/body";
-  proxy_temp_path "@FOLDER@/proxy";
-  fastcgi_temp_path "@FOLDER@/fastcgi";
-  uwsgi_temp_path "@FOLDER@/uwsgi";
-  scgi_temp_path "@FOLDER@/scgi";
-  lua_package_path "@LUAPATH@;;";
-  lua_package_cpath "@LUACPATH@;;";
+]] .. openresty.PLACES .. [[
   lua_socket_log_errors off;
   lua_ssl_protocols TLSv1.2 TLSv1.3;
   @TRUST@

@@ -19,18 +19,15 @@ local openresty = {}
 
 local started = {}
 
--- It names every folder that nginx would otherwise look for on the machine.
-local CONFIGURATION = [[
+--- How every configuration begins; `@NAME@` stands for a value, see `paths`.
+openresty.BEGINNING = [[
 load_module "@MODULES@/ndk_http_module.so";
 load_module "@MODULES@/ngx_http_lua_module.so";
 daemon off;
-@USER@
-worker_processes @WORKERS@;
-pid "@FOLDER@/pid";
-@MAIN@
-events { worker_connections 1024; }
-http {
-  access_log "@FOLDER@/access";
+]]
+
+--- For the inside of `http { }`: every folder that nginx would otherwise look for on the machine, and where Lua looks.
+openresty.PLACES = [[
   client_body_temp_path "@FOLDER@/body";
   proxy_temp_path "@FOLDER@/proxy";
   fastcgi_temp_path "@FOLDER@/fastcgi";
@@ -38,6 +35,17 @@ http {
   scgi_temp_path "@FOLDER@/scgi";
   lua_package_path "@LUAPATH@;;";
   lua_package_cpath "@LUACPATH@;;";
+]]
+
+local CONFIGURATION = openresty.BEGINNING .. [[
+@USER@
+worker_processes @WORKERS@;
+pid "@FOLDER@/pid";
+@MAIN@
+events { worker_connections 1024; }
+http {
+  access_log "@FOLDER@/access";
+]] .. openresty.PLACES .. [[
   lua_code_cache @CACHE@;
   lua_socket_log_errors off;
   lua_ssl_protocols TLSv1.2 TLSv1.3;
